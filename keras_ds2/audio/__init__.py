@@ -1,0 +1,1 @@
+"""Waveforms: reading, resampling, augmenting and making them."""

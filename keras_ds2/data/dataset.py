@@ -1,0 +1,172 @@
+"""From examples to batches: one chain that reads from top to bottom."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from keras_ds2.audio.io import load_audio
+from keras_ds2.data.augmentation import Augmentation
+from keras_ds2.data.batching import NUM_BUCKETS, plan_epoch
+from keras_ds2.data.checking import Example
+from keras_ds2.data.features_file import read_features
+from keras_ds2.features.front_end import FeatureFrontEnd
+
+
+def training_dataset(
+    examples: Sequence[Example],
+    front_end: FeatureFrontEnd,
+    *,
+    batch_size: int,
+    epochs: int,
+    first_epoch: int = 0,
+    first_step: int = 0,
+    seed: int = 0,
+    sorta_grad: bool = True,
+    num_buckets: int = NUM_BUCKETS,
+    augmentation: Augmentation | None = None,
+) -> tf.data.Dataset:
+    """All batches of all epochs, one after the other, as `keras.Model.fit` takes them.
+
+    What an epoch's batch holds, augmentation included, depends on `seed`, the epoch and the
+    utterance alone, so a run that starts at `first_epoch` and `first_step` sees just what a run from
+    the beginning would have seen there.
+
+    Args:
+        examples: what to train on.
+        front_end: makes the features.
+        batch_size: int, utterances a batch.
+        epochs: int, the epoch to stop before.
+        first_epoch: int, the epoch to start with.
+        first_step: int, the batch of that epoch to start with.
+        seed: int, of order and augmentation.
+        sorta_grad: bool, see `plan_epoch`.
+        num_buckets: int, see `bucket_widths`.
+        augmentation: None for none.
+
+    Returns:
+        Dataset of `({"features", "feature_length"}, {"labels", "label_length"})`.
+    """
+    augmentation = augmentation or Augmentation()
+    frames = np.array([augmentation.longest(example.frames) for example in examples])
+
+    def batches():
+        for epoch in range(first_epoch, epochs):
+            plan = plan_epoch(
+                frames,
+                batch_size,
+                epoch=epoch,
+                seed=seed,
+                sorta_grad=sorta_grad,
+                num_buckets=num_buckets,
+            )
+            for batch in plan[first_step if epoch == first_epoch else 0 :]:
+                yield batch.indices, batch.width, (seed, epoch)
+
+    load = _Loader(examples, front_end, augmentation)
+    return _batches(batches, load)
+
+
+def evaluation_dataset(
+    examples: Sequence[Example], front_end: FeatureFrontEnd, *, batch_size: int
+) -> tf.data.Dataset:
+    """All examples once, in their order, without augmentation; batches as `training_dataset`'s."""
+    frames = np.array([example.frames for example in examples])
+
+    def batches():
+        for start in range(0, len(examples), batch_size):
+            indices = np.arange(start, min(start + batch_size, len(examples)))
+            yield indices, int(frames[indices].max()), (0, 0)
+
+    return _batches(batches, _Loader(examples, front_end, None))
+
+
+def feature_dataset(examples: Sequence[Example], front_end: FeatureFrontEnd) -> tf.data.Dataset:
+    """What the front end reads of each example, `(input, length)`, for `front_end.adapt`."""
+    load = _Loader(examples, front_end, None)
+
+    def read(index):
+        inputs = load.read(index)
+        return inputs, tf.shape(inputs)[0]
+
+    return tf.data.Dataset.range(len(examples)).map(
+        lambda index: read(tf.cast(index, tf.int32)), num_parallel_calls=tf.data.AUTOTUNE
+    )
+
+
+def _batches(batches, load):
+    signature = (
+        tf.TensorSpec((None,), tf.int32),
+        tf.TensorSpec((), tf.int32),
+        tf.TensorSpec((2,), tf.int32),
+    )
+    return (
+        tf.data.Dataset.from_generator(batches, output_signature=signature)
+        .map(load.batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(4)
+    )
+
+
+class _Loader:
+    """Reads examples by index, in graph."""
+
+    def __init__(self, examples, front_end, augmentation):
+        self.front_end = front_end
+        self.augmentation = augmentation
+        self.paths = tf.constant([example.utterance.filepath for example in examples])
+        self.labels = tf.ragged.constant(
+            [example.labels.tolist() for example in examples], dtype=tf.int32, ragged_rank=1
+        )
+        front_end.build(
+            (None, None)
+            if front_end.kind == "log_spectrogram"
+            else (None, None, front_end.num_bins)
+        )
+
+    def batch(self, indices, width, seed):
+        """Indices of a batch to its padded tensors."""
+        bins = self.front_end.num_output_bins
+
+        def padded(index):
+            features = self.features(index, seed)
+            length = tf.shape(features)[0]
+            features = tf.pad(features, [[0, width - length], [0, 0]])
+            return tf.ensure_shape(features, (None, bins)), length
+
+        features, lengths = tf.map_fn(
+            padded,
+            indices,
+            fn_output_signature=(tf.TensorSpec((None, bins), tf.float32), tf.int32),
+        )
+        labels = tf.gather(self.labels, indices)
+        return (
+            {"features": features, "feature_length": lengths},
+            {
+                "labels": labels.to_tensor(0),
+                "label_length": tf.cast(labels.row_lengths(), tf.int32),
+            },
+        )
+
+    def features(self, index, seed):
+        """One utterance's features `(frames, bins)`, augmented where asked for."""
+        inputs = self.read(index)
+        if self.augmentation is not None:
+            seed = tf.random.experimental.stateless_fold_in(seed, index)
+            seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+            if self.front_end.kind == "log_spectrogram":
+                inputs = self.augmentation.augment_waveform(inputs, seeds[0])
+        features = tf.cast(self.front_end(inputs[tf.newaxis])[0], tf.float32)
+        if self.augmentation is not None:
+            features = self.augmentation.augment_features(features, seeds[1])
+        return features
+
+    def read(self, index):
+        """What the front end reads: a waveform `(samples,)`, or features `(frames, num_bins)`."""
+        path = tf.gather(self.paths, index)
+        if self.front_end.kind == "log_spectrogram":
+            return load_audio(path, self.front_end.sampling_rate)
+        num_bins = self.front_end.num_bins
+        features = tf.numpy_function(
+            lambda path: read_features(path.decode(), num_bins), [path], tf.float32, stateful=False
+        )
+        return tf.ensure_shape(features, (None, num_bins))

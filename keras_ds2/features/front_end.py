@@ -1,0 +1,180 @@
+"""One object from a waveform, or from precomputed features, to what the model reads."""
+
+import keras
+import tensorflow as tf
+
+from keras_ds2.features.deltas import Deltas
+from keras_ds2.features.log_spectrogram import LogSpectrogram
+from keras_ds2.features.normalization import SCOPES, FeatureNormalization
+from keras_ds2.sequence import lengths_to_mask, zero_masked
+
+KINDS = ("log_spectrogram", "precomputed")
+NORMALIZATIONS = (*SCOPES, "none")
+
+
+@keras.saving.register_keras_serializable(package="keras_ds2")
+class FeatureFrontEnd(keras.layers.Layer):
+    """Composes `LogSpectrogram`, `Deltas` and `FeatureNormalization`, in this order.
+
+    The same object serves a dataset (rows of one utterance), a model and live use, so that training
+    and recognition cannot differ.
+
+    Args:
+        kind: "log_spectrogram" for waveforms, "precomputed" for features made elsewhere.
+        sampling_rate: int, Hz, of the waveform.
+        window_ms: float, length of a frame.
+        hop_ms: float, from one frame's start to the next one's; true of precomputed ones too.
+        num_bins: int, bins of a precomputed frame; None for "log_spectrogram": its window says.
+        deltas: int, orders of differences over time that are appended.
+        normalization: "utterance", "corpus" (then call `adapt`, or load weights) or "none".
+
+    Call arguments:
+        inputs: float `(batch, samples)`, or `(batch, frames, num_bins)` if precomputed.
+        mask: bool `(batch, samples)` or `(batch, frames)`, True = real, real ones first; optional.
+
+    Masking: masked samples or frames are not read; mask `(batch, frames)` passed on; output zeroed
+    there.  Output shape: `(batch, frames, num_output_bins)`, computed in float32 and cast to the
+    compute dtype at the end.
+
+    Raises:
+        ValueError: for an unknown kind or normalisation, a wrong `num_bins`, and what the parts
+            refuse.
+    """
+
+    def __init__(
+        self,
+        kind="log_spectrogram",
+        sampling_rate=16000,
+        window_ms=20.0,
+        hop_ms=10.0,
+        num_bins=None,
+        deltas=0,
+        normalization="utterance",
+        **kwargs,
+    ):
+        kwargs["autocast"] = False
+        super().__init__(**kwargs)
+        for name, value, known in (
+            ("kind", kind, KINDS),
+            ("normalization", normalization, NORMALIZATIONS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name}: expected one of {', '.join(known)}, received {value!r}")
+        self.kind = kind
+        self.sampling_rate = int(sampling_rate)
+        self.window_ms = float(window_ms)
+        self.hop_ms = float(hop_ms)
+        self.num_bins = num_bins
+        self.deltas = int(deltas)
+        self.normalization = normalization
+        # The parts work in float32: float16 rounds a logarithm of power before it is normalised.
+        self._spectrogram = None
+        if kind == "log_spectrogram":
+            self._spectrogram = LogSpectrogram(
+                sampling_rate, window_ms, hop_ms, dtype="float32", name="log_spectrogram"
+            )
+        self._input_bins = self._checked_bins(num_bins)
+        self._deltas = Deltas(deltas, dtype="float32", name="deltas") if deltas else None
+        self._normalization = None
+        if normalization != "none":
+            self._normalization = FeatureNormalization(
+                normalization, dtype="float32", name="normalization"
+            )
+        self.supports_masking = True
+
+    def _checked_bins(self, num_bins):
+        if self._spectrogram is None:
+            if num_bins is None or num_bins < 1:
+                raise ValueError(
+                    f"num_bins: expected the bins of a precomputed frame, received {num_bins}"
+                )
+            return int(num_bins)
+        if num_bins not in (None, self._spectrogram.bins):
+            raise ValueError(
+                f"num_bins: a window of {self.window_ms} ms at {self.sampling_rate} Hz gives "
+                f"{self._spectrogram.bins}, received {num_bins}; leave it out"
+            )
+        return self._spectrogram.bins
+
+    @property
+    def num_output_bins(self):
+        """Bins of an output frame, differences included."""
+        return self._input_bins * (1 + self.deltas)
+
+    def frames(self, samples_or_frames):
+        """Output frames of this many samples (or precomputed frames): int, array or tensor."""
+        if self._spectrogram is None:
+            return samples_or_frames
+        return self._spectrogram.frames(samples_or_frames)
+
+    def build(self, input_shape):
+        if self._spectrogram is None and input_shape[-1] not in (None, self.num_bins):
+            raise ValueError(
+                f"precomputed features of shape {tuple(input_shape)}: expected "
+                f"num_bins={self.num_bins} on the last axis"
+            )
+        if self._normalization is not None and not self._normalization.built:
+            self._normalization.build((None, None, self.num_output_bins))
+            self._normalization.built = True
+
+    def adapt(self, dataset):
+        """Measures the statistics of `normalization="corpus"`.
+
+        Args:
+            dataset: iterable of `(inputs, length)`: what this layer is called on, one row without
+                its batch axis or a batch, and its real samples or frames.
+        """
+        if self.normalization != "corpus":
+            raise ValueError(
+                f"adapt is for normalization='corpus', this front end has {self.normalization!r}"
+            )
+        measured = tf.function(self._before_normalization, reduce_retracing=True)
+        self._normalization.adapt(self._measured_rows(measured, dataset))
+
+    def _measured_rows(self, measured, dataset):
+        for inputs, length in dataset:
+            inputs = tf.convert_to_tensor(inputs, tf.float32)
+            length = tf.convert_to_tensor(length, tf.int32)
+            if length.shape.rank == 0:
+                inputs, length = inputs[tf.newaxis], length[tf.newaxis]
+            mask = lengths_to_mask(length, tf.shape(inputs)[1])
+            yield measured(inputs, mask), self.frames(length)
+
+    def _before_normalization(self, inputs, mask):
+        features = tf.cast(inputs, tf.float32)
+        if self._spectrogram is not None:
+            features = self._spectrogram(features, mask=mask)
+            mask = self._spectrogram.compute_mask(inputs, mask)
+        if self._deltas is not None:
+            features = self._deltas(features, mask=mask)
+        return features
+
+    def call(self, inputs, mask=None):
+        features = self._before_normalization(inputs, mask)
+        mask = self.compute_mask(inputs, mask)
+        if self._normalization is not None:
+            features = self._normalization(features, mask=mask)
+        else:
+            features = zero_masked(features, mask)
+        return tf.cast(features, self.compute_dtype)
+
+    def compute_mask(self, inputs, mask=None):
+        if self._spectrogram is None:
+            return mask
+        return self._spectrogram.compute_mask(inputs, mask)
+
+    def compute_output_shape(self, input_shape):
+        batch, time = input_shape[0], input_shape[1]
+        return (batch, None if time is None else self.frames(time), self.num_output_bins)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kind": self.kind,
+            "sampling_rate": self.sampling_rate,
+            "window_ms": self.window_ms,
+            "hop_ms": self.hop_ms,
+            "num_bins": self.num_bins,
+            "deltas": self.deltas,
+            "normalization": self.normalization,
+        }

@@ -1,0 +1,123 @@
+"""What the recurrent layers share: input product, normalisation, directions, mask."""
+
+import keras
+import tensorflow as tf
+
+from keras_ds2.layers.sequence_batch_norm import SequenceBatchNorm
+from keras_ds2.sequence import zero_masked
+
+
+class BaseRecurrence(keras.layers.Layer):
+    """A recurrent layer whose input product is normalised and shared by its directions.
+
+    Subclasses set `num_gates` and write `recur`. Not for use by itself.
+    """
+
+    num_gates = 1
+
+    def __init__(
+        self,
+        units,
+        bidirectional=False,
+        batch_norm=True,
+        *,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        recurrent_initializer="orthogonal",
+        bias_initializer="zeros",
+        momentum=0.99,
+        epsilon=1e-3,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not (isinstance(units, int) and units > 0):
+            raise ValueError(f"{type(self).__name__}: expected units > 0, received {units!r}.")
+        self.units = units
+        self.bidirectional = bidirectional
+        self.batch_norm = batch_norm
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.supports_masking = True
+        self.normalization = (
+            SequenceBatchNorm(momentum, epsilon, center=use_bias, dtype=self.dtype_policy)
+            if batch_norm
+            else None
+        )
+
+    def build(self, input_shape):
+        width = self.num_gates * self.units
+        self.kernel = self.add_weight(
+            name="kernel", shape=(input_shape[-1], width), initializer=self.kernel_initializer
+        )
+        self.recurrent_kernels = [
+            self.add_weight(
+                name=name, shape=(self.units, width), initializer=self.recurrent_initializer
+            )
+            for name in ("recurrent_kernel", "backward_recurrent_kernel")[: self.num_directions]
+        ]
+        self.bias = None
+        if self.batch_norm:
+            self.normalization.build((*input_shape[:-1], width))
+        elif self.use_bias:
+            self.bias = self.add_weight(
+                name="bias", shape=(width,), initializer=self.bias_initializer
+            )
+
+    @property
+    def num_directions(self):
+        """2 if bidirectional, else 1."""
+        return 2 if self.bidirectional else 1
+
+    def call(self, inputs, mask=None, training=False):
+        inputs = zero_masked(inputs, mask)
+        # Over all steps at once: `matmul` of rank 3 would run a batch of small products.
+        flat = tf.reshape(inputs, (-1, inputs.shape[-1]))
+        projected = tf.matmul(flat, tf.convert_to_tensor(self.kernel))
+        shape = tf.concat([tf.shape(inputs)[:-1], [projected.shape[-1]]], axis=0)
+        projected = tf.ensure_shape(
+            tf.reshape(projected, shape), (*inputs.shape[:-1], projected.shape[-1])
+        )
+        if self.batch_norm:
+            projected = self.normalization(projected, mask=mask, training=training)
+        elif self.use_bias:
+            projected = zero_masked(projected + tf.convert_to_tensor(self.bias), mask)
+
+        directions = [projected]
+        masks = [mask]
+        if self.bidirectional:
+            directions.append(tf.reverse(projected, axis=[1]))
+            masks.append(None if mask is None else tf.reverse(mask, axis=[1]))
+        states = self.recur(
+            tf.stack(directions),
+            tf.stack([tf.convert_to_tensor(kernel) for kernel in self.recurrent_kernels]),
+            None if mask is None else tf.stack(masks),
+        )
+        output = states[0]
+        if self.bidirectional:
+            output += tf.reverse(states[1], axis=[1])
+        return zero_masked(output, mask)
+
+    def recur(self, inputs, recurrent_kernel, mask):
+        """Runs the recurrence: `(directions, batch, time, ...)` in, states out."""
+        raise NotImplementedError(f"{type(self).__name__} has to define recur().")
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "bidirectional": self.bidirectional,
+            "batch_norm": self.batch_norm,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "recurrent_initializer": keras.initializers.serialize(self.recurrent_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+        }

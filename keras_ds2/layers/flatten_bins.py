@@ -1,0 +1,44 @@
+"""From a convolution's bins and channels to one axis of features, and back to one channel."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="keras_ds2")
+class FlattenBins(keras.layers.Layer):
+    """Joins bins and channels: `(batch, time, bins, channels)` to `(batch, time, bins * channels)`.
+
+    Mask passed on.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs, mask=None):
+        _, _, bins, channels = inputs.shape
+        shape = tf.shape(inputs)
+        output = tf.reshape(inputs, (shape[0], shape[1], bins * channels))
+        return tf.ensure_shape(output, self.compute_output_shape(inputs.shape))
+
+    def compute_output_shape(self, input_shape):
+        batch, time, bins, channels = input_shape
+        return (batch, time, bins * channels)
+
+
+@keras.saving.register_keras_serializable(package="keras_ds2")
+class SplitBins(keras.layers.Layer):
+    """Gives each bin one channel: `(batch, time, bins)` to `(batch, time, bins, 1)`.
+
+    Mask passed on.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs, mask=None):
+        return inputs[..., tf.newaxis]
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, 1)

@@ -1,0 +1,70 @@
+"""A short view of the future, above forward-only layers."""
+
+import keras
+import tensorflow as tf
+
+from keras_ds2.sequence import zero_masked
+
+
+@keras.saving.register_keras_serializable(package="keras_ds2")
+class LookaheadConv1D(keras.layers.Layer):
+    """Gives each step a short, fixed view of the future.
+
+    Per feature: `output[t] = sum(kernel[j] * inputs[t + j] for j in 0..context)`; steps past the
+    end count as zero.
+
+    Source: Amodei et al., 2015, arXiv:1512.02595, "Row Convolution". Differs: nothing.
+
+    Args:
+        context: int >= 0, future steps seen; the delay in ms is `context * hop_ms * time_stride`.
+        kernel_initializer: initializer of the kernel `(context + 1, features)`. The default keeps
+            the variance of what it sums.
+
+    Call arguments:
+        inputs: float `(batch, time, features)`.  mask: bool `(batch, time)`, True = real step,
+        optional.
+
+    Masking: masked steps read as zero; mask passed on; output zeroed there.  Output shape: same as
+    input.
+
+    Streaming: delay `context` steps; state = the last `context` input steps.
+
+    Raises:
+        ValueError: if `context` is negative.
+    """
+
+    def __init__(self, context, *, kernel_initializer="lecun_uniform", **kwargs):
+        super().__init__(**kwargs)
+        if not (isinstance(context, int) and context >= 0):
+            raise ValueError(f"LookaheadConv1D: expected an int >= 0, received {context!r}.")
+        self.context = context
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(self.context + 1, input_shape[-1]),
+            initializer=self.kernel_initializer,
+        )
+
+    def call(self, inputs, mask=None):
+        padded = tf.pad(zero_masked(inputs, mask), [[0, 0], [0, self.context], [0, 0]])
+        kernel = tf.convert_to_tensor(self.kernel)
+        output = tf.nn.depthwise_conv2d(
+            padded[:, :, tf.newaxis, :],
+            kernel[:, tf.newaxis, :, tf.newaxis],
+            strides=(1, 1, 1, 1),
+            padding="VALID",
+        )
+        return zero_masked(tf.ensure_shape(output[:, :, 0, :], inputs.shape), mask)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "context": self.context,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

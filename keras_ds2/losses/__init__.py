@@ -1,0 +1,5 @@
+"""Keras losses."""
+
+from keras_ds2.losses.ctc import CTC
+
+__all__ = ["CTC"]

@@ -1,0 +1,182 @@
+"""From a recipe to the objects it names."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from rich.console import Console
+
+from keras_ds2.data.augmentation import Augmentation
+from keras_ds2.data.checking import Example, Skipped, check_utterances
+from keras_ds2.data.dataset import feature_dataset
+from keras_ds2.data.manifest import ManifestError, Utterance, read_manifest
+from keras_ds2.features.front_end import FeatureFrontEnd
+from keras_ds2.models import DeepSpeech2, build_model
+from keras_ds2.recipe.schema import Recipe
+from keras_ds2.text.alphabet import Alphabet, UnknownSymbolError
+from keras_ds2.text.collection import collect_alphabet
+from keras_ds2.text.english import english_alphabet
+from keras_ds2.text.mandarin import mandarin_alphabet
+from keras_ds2.text.normalization import normalizer
+from keras_ds2.training.progress import counting
+
+
+class DataError(ValueError):
+    """The recipe's data are absent or cannot be used: the message says how to get them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """All objects of a training run."""
+
+    model: DeepSpeech2
+    front_end: FeatureFrontEnd
+    alphabet: Alphabet
+    augmentation: Augmentation
+    train: list[Example]
+    validation: list[Example]
+    skipped: list[Skipped]
+    left_out: int
+
+
+def build(recipe: Recipe, console: Console) -> Built:
+    """Builds all that a recipe names: reads and checks the data on the way.
+
+    Args:
+        recipe: checked.
+        console: for progress.
+
+    Returns:
+        The objects; the model is not compiled yet.
+
+    Raises:
+        DataError: if the data are absent, or nothing usable is left of them.
+        ManifestError: if a manifest is faulty.
+        UnknownSymbolError: if `data.unknown_symbols` is "error" and there are any.
+    """
+    keras.utils.set_random_seed(recipe.training.seed)
+    train, validation = split_utterances(recipe)
+    normalize = normalizer(recipe.text.language)
+    alphabet = build_alphabet(recipe, [normalize(utterance.text) for utterance in train])
+    if recipe.data.unknown_symbols == "error":
+        transcripts = [(normalize(each.text), each.where) for each in train]
+        try:
+            alphabet.require_known(transcripts)
+        except UnknownSymbolError as error:
+            remedy = "Or set data.unknown_symbols: skip to leave these utterances out."
+            raise UnknownSymbolError(f"{error}\n{remedy}", error.symbols) from None
+    front_end = FeatureFrontEnd(**recipe.features.given())
+    model = build_model(
+        recipe.model.variant,
+        vocabulary_size=len(alphabet),
+        num_bins=front_end.num_output_bins,
+        hop_ms=front_end.hop_ms,
+        dtype=recipe.training.mixed_precision,
+        **recipe.model.given("variant"),
+    )
+    kept = [each for each in train if _has_length(each, recipe)]
+    with counting(console, "reading every utterance once", len(kept) + len(validation)) as advance:
+
+        def check(utterances, **keep):
+            return check_utterances(
+                utterances,
+                front_end,
+                alphabet,
+                normalize,
+                model.time_strides,
+                progress=advance,
+                **keep,
+            )
+
+        examples, skipped = check(kept)
+        held_out, skipped_held_out = check(validation, keep_unknown_symbols=True, keep_unfit=True)
+    for name, usable in (("train", examples), ("validation", held_out)):
+        if not usable:
+            shown = "\n".join(f"  {each}" for each in [*skipped, *skipped_held_out][:20])
+            raise DataError(f"data.{name}: not one usable utterance is left.\n{shown}")
+    if front_end.normalization == "corpus":
+        front_end.adapt(feature_dataset(examples, front_end))
+    return Built(
+        model=model,
+        front_end=front_end,
+        alphabet=alphabet,
+        augmentation=Augmentation(**recipe.augmentation.given()),
+        train=examples,
+        validation=held_out,
+        skipped=[*skipped, *skipped_held_out],
+        left_out=len(train) - len(kept),
+    )
+
+
+def build_alphabet(recipe: Recipe, transcripts: Sequence[str]) -> Alphabet:
+    """Builds the alphabet that `text.alphabet` names.
+
+    Args:
+        recipe: its `text` section is read.
+        transcripts: of training, normalised.
+    """
+    if recipe.text.alphabet == "english":
+        return english_alphabet()
+    collect = mandarin_alphabet if recipe.text.alphabet == "mandarin" else collect_alphabet
+    return collect(transcripts, min_count=recipe.text.min_count)
+
+
+def split_utterances(recipe: Recipe) -> tuple[list[Utterance], list[Utterance]]:
+    """Reads the manifests: what to train on, and what to choose by.
+
+    Raises:
+        DataError: if a manifest is absent, or the speakers to hold out are not there.
+        ManifestError: if a manifest is faulty.
+    """
+    train = _read(recipe, "train_manifest")
+    if recipe.data.validation_manifest is not None:
+        return train, _read(recipe, "validation_manifest")
+    speakers = sorted({each.speaker for each in train if each.speaker is not None})
+    nameless = [each.where for each in train if each.speaker is None]
+    if nameless:
+        raise DataError(
+            f"{nameless[0]}: no speaker ({len(nameless)} such lines); to hold speakers out of "
+            "training each line needs one; or give data.validation_manifest"
+        )
+    if recipe.data.validation_speakers is not None:
+        held_out = set(recipe.data.validation_speakers)
+        missing = sorted(held_out - set(speakers))
+        if missing:
+            raise DataError(
+                f"data.validation_speakers: not in {recipe.data.path('train_manifest')}: "
+                f"{', '.join(missing)}; its speakers are {', '.join(speakers)}"
+            )
+    else:
+        draws = np.random.default_rng(recipe.training.seed)
+        count = max(1, round(recipe.data.validation_share * len(speakers)))
+        held_out = {speakers[index] for index in draws.permutation(len(speakers))[:count]}
+    if held_out == set(speakers):
+        raise DataError(
+            f"data: all {len(speakers)} speakers are held out, none is left to train on; hold out "
+            "fewer, or give data.validation_manifest"
+        )
+    return (
+        [each for each in train if each.speaker not in held_out],
+        [each for each in train if each.speaker in held_out],
+    )
+
+
+def _read(recipe, key):
+    path = recipe.data.path(key)
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file (data.{key}).\n{recipe.data.how_to_get.rstrip()}\n"
+            "Elsewhere? Say where: --set data.folder=FOLDER"
+        )
+    try:
+        return read_manifest(path)
+    except ManifestError as error:
+        raise ManifestError(f"data.{key}: {error}", error.faults) from None
+
+
+def _has_length(utterance, recipe):
+    longest = recipe.data.max_seconds
+    return utterance.duration >= recipe.data.min_seconds and (
+        longest is None or utterance.duration <= longest
+    )

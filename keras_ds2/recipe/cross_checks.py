@@ -1,0 +1,144 @@
+"""Faults of a recipe that need more than one key to see.
+
+Each function takes a mapping as it stands in the file, which may hold anything, and yields
+`(key, message)`; values of the wrong type are left to the schema, so that both kinds of fault are
+shown together.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Fault = tuple[str, str]
+
+
+def _is_set(values: Mapping[str, Any], key: str) -> bool:
+    return values.get(key) is not None
+
+
+def _number(value: Any) -> float | None:
+    """The value as the schema will read it, `None` where it will refuse it."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _is_on(values: Mapping[str, Any], key: str) -> bool:
+    return (_number(values.get(key)) or 0) > 0
+
+
+def _together(values: Mapping[str, Any], switch: str, detail: str) -> Iterator[Fault]:
+    """Either both keys are in use, or neither."""
+    if _is_on(values, switch) and not _is_set(values, detail):
+        yield detail, f"expected a value, since {switch} is on, received nothing"
+    if _is_set(values, detail) and not _is_on(values, switch):
+        yield detail, f"has no effect without {switch}: expected {switch} > 0 or no {detail}"
+
+
+def data_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
+    """Faults of `data`: one source of validation, a range of durations."""
+    sources = ("validation_manifest", "validation_speakers", "validation_share")
+    given = [key for key in sources if _is_set(values, key)]
+    if len(given) != 1:
+        received = " and ".join(given) or "none"
+        yield (
+            given[-1] if given else sources[0],
+            (f"expected exactly one of {', '.join(sources)}, received {received}"),
+        )
+    low, high = _number(values.get("min_seconds")), _number(values.get("max_seconds"))
+    if low is not None and high is not None and low >= high:
+        yield "max_seconds", f"expected > min_seconds ({low:g}) s, received {high:g}"
+
+
+def text_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
+    """Faults of `text`: a count that a fixed alphabet does not read."""
+    if values.get("alphabet") == "english" and (_number(values.get("min_count")) or 1) > 1:
+        yield (
+            "min_count",
+            (
+                "has no effect on the fixed english alphabet: expected 1, "
+                f"received {values['min_count']!r}"
+            ),
+        )
+
+
+def features_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
+    """Faults of `features`: keys of the one kind beside the other."""
+    if values.get("kind") == "precomputed":
+        if not _is_set(values, "num_bins"):
+            yield "num_bins", "expected the width of the precomputed features, received nothing"
+        for key in ("sampling_rate", "window_ms"):
+            if _is_set(values, key):
+                yield (
+                    key,
+                    (
+                        "has no effect on precomputed features: expected no such key, "
+                        f"received {values[key]!r}"
+                    ),
+                )
+    elif _is_set(values, "num_bins"):
+        yield (
+            "num_bins",
+            (
+                "follows from sampling_rate and window_ms: expected no such key unless kind is "
+                f"precomputed, received {values['num_bins']!r}"
+            ),
+        )
+
+
+def augmentation_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
+    """Faults of `augmentation`: a switch without its size, a size without its switch."""
+    yield from _together(values, "white_noise_share", "noise_snr_db")
+    yield from _together(values, "time_masks", "time_mask_max_frames")
+    yield from _together(values, "frequency_masks", "frequency_mask_max_bins")
+
+
+def training_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
+    """Faults of `training`: keys of another schedule or optimizer."""
+    if values.get("schedule") == "annealed":
+        if not _is_set(values, "anneal_factor"):
+            yield "anneal_factor", "expected > 1, since schedule is annealed, received nothing"
+    elif _is_set(values, "anneal_factor"):
+        yield (
+            "anneal_factor",
+            (
+                "has no effect unless schedule is annealed: expected no such key, "
+                f"received {values['anneal_factor']!r}"
+            ),
+        )
+    if values.get("optimizer") != "sgd":
+        for key in ("momentum", "nesterov"):
+            if _is_set(values, key):
+                yield (
+                    key,
+                    (
+                        "has no effect unless optimizer is sgd: expected no such key, "
+                        f"received {values[key]!r}"
+                    ),
+                )
+
+
+def recipe_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
+    """Faults between sections: changes to a waveform where there is none."""
+    features, augmentation = values.get("features"), values.get("augmentation")
+    if not (isinstance(features, Mapping) and isinstance(augmentation, Mapping)):
+        return
+    if features.get("kind") == "precomputed":
+        if _is_on(augmentation, "white_noise_share"):
+            yield (
+                "augmentation.white_noise_share",
+                (
+                    "needs waveforms: expected 0 where features.kind is precomputed, "
+                    f"received {augmentation['white_noise_share']!r}"
+                ),
+            )
+        if _is_set(augmentation, "gain_db"):
+            yield (
+                "augmentation.gain_db",
+                (
+                    "needs waveforms: expected no such key where features.kind is precomputed, "
+                    f"received {augmentation['gain_db']!r}"
+                ),
+            )

@@ -1,0 +1,175 @@
+"""A recipe found, read, changed from the command line, checked, and written.
+
+All faults are shown at once, whichever step sees them.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from keras_ds2.recipe.faults import RecipeError, describe, dotted, shown, suggestion
+from keras_ds2.recipe.schema import Recipe, cross_faults
+from keras_ds2.recipe.yaml_text import parse_yaml
+from keras_ds2.text.atomic_write import write_text_atomically
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def recipes_folder() -> Path:
+    """The folder of the recipes that come with keras_ds2: in the wheel, else the checkout's own."""
+    packed = PACKAGE / "recipes_data"
+    return packed if packed.is_dir() else PACKAGE.parent / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """Names that `find_recipe` knows, such as `english/fsdd`."""
+    folder = recipes_folder()
+    return sorted(
+        path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")
+    )
+
+
+def find_recipe(name_or_path: str | os.PathLike) -> Path:
+    """Finds a recipe's file.
+
+    Args:
+        name_or_path: path of a file, else the name of a recipe that comes with keras_ds2,
+            with or without its folder: `english/fsdd` or `fsdd`.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        RecipeError: if there is no such file, or several of that name.
+    """
+    given = os.fspath(name_or_path)
+    if Path(given).is_file():
+        return Path(given)
+    if Path(given).is_dir():
+        raise RecipeError(given, ["expected a recipe's YAML file, received a folder"])
+    names = recipe_names()
+    wanted = given.removesuffix(".yaml")
+    found = [name for name in names if name == wanted or name.split("/")[-1] == wanted]
+    if wanted in found or len(found) == 1:
+        name = wanted if wanted in found else found[0]
+        return recipes_folder() / f"{name}.yaml"
+    if found:
+        raise RecipeError(given, [f"expected one recipe, received a name of {', '.join(found)}"])
+    short = {name.split("/")[-1]: name for name in names}
+    hint = suggestion(wanted, [*names, *short]) if names else f"{recipes_folder()} holds none"
+    raise RecipeError(given, [f"no such file, and no recipe of that name, {hint}"])
+
+
+def load_recipe(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe.
+
+    Args:
+        path: the YAML file.
+        overrides: `"model.units=512"` and the like, values as in YAML; an empty one unsets the
+            key.
+
+    Returns:
+        The checked recipe.
+
+    Raises:
+        RecipeError: with all faults at once, if it cannot be read or used.
+    """
+    source = os.fspath(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(source, [f"cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(source, [f"expected UTF-8 text, received {error.reason}"]) from error
+    return parse_recipe(text, source, overrides)
+
+
+def parse_recipe(text: str, source: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe from text, see `load_recipe`.
+
+    Args:
+        text: YAML.
+        source: what errors call it.
+        overrides: as for `load_recipe`.
+
+    Returns:
+        The checked recipe.
+
+    Raises:
+        RecipeError: with all faults at once.
+    """
+    values, faults = parse_yaml(text)
+    if values is None and faults:
+        raise RecipeError(source, faults)
+    if not isinstance(values, Mapping):
+        received = "nothing" if values is None else shown(values)
+        needed = ", ".join(key for key, field in Recipe.model_fields.items() if field.is_required())
+        raise RecipeError(source, [f"expected the keys {needed}, received {received}"])
+    changed = set()
+    for override in overrides:
+        try:
+            changed.add(_apply(values, override))
+        except ValueError as error:
+            faults.append(str(error))
+    return _check(values, source, faults, changed)
+
+
+def save_recipe(recipe: Recipe, path: str | os.PathLike) -> None:
+    """Writes a recipe so that `load_recipe` gives it back; the file is whole or not there.
+
+    Args:
+        recipe: what to write, keys without a value left out.
+        path: the YAML file.
+    """
+    values = recipe.model_dump(exclude_none=True)
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    write_text_atomically(path, text)
+
+
+def _apply(values: dict[str, Any], override: str) -> tuple[str, ...]:
+    """Puts one override into `values`; returns its place."""
+    key, equals, written = override.partition("=")
+    place = tuple(part.strip() for part in key.split("."))
+    if not equals or not all(place):
+        raise ValueError(f"--set {override}: expected KEY=VALUE such as model.units=512")
+    value, faults = parse_yaml(written)
+    if faults:
+        raise ValueError(f"--set {override}: {'; '.join(faults)}")
+    section = values
+    for depth, part in enumerate(place[:-1]):
+        if section.get(part) is None:
+            section[part] = {}
+        section = section[part]
+        if not isinstance(section, dict):
+            raise ValueError(
+                f"--set {override}: expected keys under {dotted(place[: depth + 1])}, "
+                f"received {shown(section)}"
+            )
+    section[place[-1]] = value
+    return place
+
+
+def _check(
+    values: dict[str, Any], source: str, faults: list[str], changed: set[tuple[str, ...]]
+) -> Recipe:
+    """Validates; adds the faults of each key and those between keys to `faults`."""
+    recipe, placed = None, []
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        placed = [(item["loc"], describe(item, Recipe)) for item in error.errors()]
+    placed += [
+        (place, f"{dotted(place)}: {message}") for place, message in cross_faults(Recipe, values)
+    ]
+    order = {key: index for index, key in enumerate(Recipe.model_fields)}
+    placed.sort(key=lambda item: order.get(item[0][0], -1))
+    for place, line in placed:
+        from_command = any(place[: len(there)] == there for there in changed)
+        faults.append(f"{line} (from --set)" if from_command else line)
+    if faults:
+        raise RecipeError(source, faults)
+    return recipe

@@ -1,0 +1,195 @@
+"""A recipe trained into a run folder."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from keras_ds2.data.batching import count_batches
+from keras_ds2.data.dataset import evaluation_dataset, training_dataset
+from keras_ds2.decoding import GreedyDecoder
+from keras_ds2.evaluation.evaluator import Evaluator
+from keras_ds2.recipe.build import Built, build
+from keras_ds2.recipe.load import load_recipe, save_recipe
+from keras_ds2.recipe.schema import Recipe
+from keras_ds2.recognition.run_folder import write_configuration
+from keras_ds2.text.atomic_write import write_text_atomically
+from keras_ds2.training.history import History
+from keras_ds2.training.schedules import build_optimizer, build_schedule
+from keras_ds2.training.trainer import train
+
+RECIPE = "recipe.yaml"
+SKIPPED = "skipped.txt"
+
+
+class OutputError(ValueError):
+    """The output folder cannot be used: the message says why and what to do."""
+
+
+def train_recipe(
+    recipe: Recipe, output: str | os.PathLike, console: Console | None = None
+) -> History:
+    """Trains a recipe; where `output` holds a run of the same recipe, goes on with it.
+
+    Args:
+        recipe: what to train.
+        output: the run folder: recipe, alphabet, configuration, weights, checkpoints, `log.csv`,
+            `tensorboard/`, and `skipped.txt` with the utterances left out.
+        console: for progress; None for one on standard output.
+
+    Returns:
+        The history of all epochs.
+
+    Raises:
+        OutputError: if the folder cannot be used. Nothing is written then.
+        DataError, ManifestError, UnknownSymbolError: about the data.
+        TrainingInterrupted, TrainingError, CheckpointError: see `training.trainer.train`.
+    """
+    console = console or Console()
+    recipe = recipe.with_absolute_folder()
+    folder = Path(output)
+    check_output(folder, recipe)
+    built = build(recipe, console)
+    _report_data(built, console)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_recipe(recipe, folder / RECIPE)
+    ignore_spaces = recipe.text.language == "mandarin"
+    write_configuration(
+        folder, built.model, built.front_end, built.alphabet, recipe.text.language, ignore_spaces
+    )
+    lines = "".join(f"{each}\n" for each in built.skipped)
+    write_text_atomically(folder / SKIPPED, lines)
+
+    training = recipe.training
+    steps_per_epoch = count_batches(len(built.train), training.batch_size)
+    schedule = build_schedule(
+        training.schedule,
+        training.learning_rate,
+        steps_per_epoch=steps_per_epoch,
+        epochs=training.epochs,
+        warmup_steps=training.warmup_steps,
+        **_given(anneal_factor=training.anneal_factor),
+    )
+    built.model.compile(
+        build_optimizer(
+            training.optimizer,
+            schedule,
+            clip_norm=training.clip_norm,
+            weight_decay=training.weight_decay,
+            momentum=training.momentum,
+            nesterov=training.nesterov,
+        )
+    )
+
+    def make_dataset(epoch, step):
+        return training_dataset(
+            built.train,
+            built.front_end,
+            batch_size=training.batch_size,
+            epochs=training.epochs,
+            first_epoch=epoch,
+            first_step=step,
+            seed=training.seed,
+            sorta_grad=training.sorta_grad,
+            augmentation=built.augmentation,
+            **_given(num_buckets=training.num_buckets),
+        )
+
+    return train(
+        built.model,
+        make_dataset,
+        _validation(built, training.batch_size, ignore_spaces),
+        folder=folder,
+        epochs=training.epochs,
+        steps_per_epoch=steps_per_epoch,
+        batch_size=training.batch_size,
+        monitor=training.monitor,
+        early_stop_patience=training.early_stop_patience,
+        console=console,
+    )
+
+
+def check_output(folder: Path, recipe: Recipe) -> None:
+    """Makes sure that a run of this recipe can be written to, or gone on with in, a folder.
+
+    Raises:
+        OutputError: if it is a file, cannot be written, holds something else than a run, or the run
+            of another recipe.
+    """
+    if not folder.exists():
+        parent = next(path for path in folder.absolute().parents if path.exists())
+        if not (parent.is_dir() and os.access(parent, os.W_OK)):
+            raise OutputError(f"{folder}: cannot be made, {parent} is not writable; name another")
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: expected a folder, found a file; name another --output")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"{folder}: not writable; change its rights or name another --output")
+    if not (folder / RECIPE).exists():
+        if any(folder.iterdir()):
+            raise OutputError(
+                f"{folder}: holds files but no run; name a new or an empty folder as --output"
+            )
+        return
+    before = load_recipe(folder / RECIPE)
+    if before != recipe:
+        raise OutputError(
+            f"{folder}: holds the run of another recipe. Name another --output, or delete the "
+            f"folder to start anew. What differs (there, here):\n{_differences(before, recipe)}"
+        )
+
+
+def _differences(before, now):
+    lines = []
+    before, now = before.model_dump(), now.model_dump()
+    for section in now:
+        one, other = before[section], now[section]
+        if not isinstance(other, dict):
+            one, other = {"": one}, {"": other}
+        for key in other:
+            if one.get(key) != other[key]:
+                lines.append(f"  {f'{section}.{key}'.rstrip('.')}: {one.get(key)!r}, {other[key]!r}")
+    return "\n".join(lines)
+
+
+def _validation(built, batch_size, ignore_spaces):
+    examples = sorted(built.validation, key=lambda example: example.frames)
+    references = [example.text for example in examples]
+    model = built.model
+    evaluator = Evaluator(model, GreedyDecoder(built.alphabet), model.num_bins, ignore_spaces)
+    dataset = evaluation_dataset(examples, built.front_end, batch_size=batch_size)
+    shown = np.unique(np.linspace(0, len(examples) - 1, 5)[1:4].astype(int))
+
+    def validate():
+        evaluation = evaluator.evaluate(dataset, references)
+        scores = {
+            "val_loss": evaluation.loss,
+            "val_wer": evaluation.score.wer,
+            "val_cer": evaluation.score.cer,
+        }
+        return scores, [(references[i], evaluation.hypotheses[i].text) for i in shown]
+
+    return validate
+
+
+def _report_data(built, console):
+    model = built.model
+    delay = "whole utterance" if model.delay_ms is None else f"{model.delay_ms:g} ms"
+    hours = sum(example.utterance.duration for example in built.train) / 3600
+    console.print(
+        f"training on {len(built.train)} utterances ({hours:.2f} h), choosing by "
+        f"{len(built.validation)}; {built.left_out} left out by length, {len(built.skipped)} "
+        "skipped as unusable\n"
+        f"{model.count_params() / 1e6:.2f} M parameters, {len(built.alphabet)} symbols with blank, "
+        f"a step every {model.step_ms:g} ms, context ahead: {delay}",
+        highlight=False,
+    )
+    for skipped in built.skipped[:10]:
+        console.print(f"  skipped {skipped}", style="yellow", highlight=False, markup=False)
+    if len(built.skipped) > 10:
+        console.print(f"  ... all of them in {SKIPPED}", style="yellow", highlight=False)
+
+
+def _given(**values):
+    return {key: value for key, value in values.items() if value is not None}

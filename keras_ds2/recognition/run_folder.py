@@ -1,0 +1,113 @@
+"""What a run folder holds for recognition: configuration as JSON, weights, no code."""
+
+import json
+import os
+from pathlib import Path
+
+from keras_ds2.features.front_end import FeatureFrontEnd
+from keras_ds2.models.deep_speech_2 import DeepSpeech2
+from keras_ds2.text.alphabet import Alphabet
+from keras_ds2.text.atomic_write import write_text_atomically
+
+CONFIGURATION = "recognizer.json"
+ALPHABET = "alphabet.json"
+FRONT_END_WEIGHTS = "front_end.weights.h5"
+WEIGHTS = "best.weights.h5"
+
+_FORMAT = {"format": "keras_ds2.recognizer", "version": 1}
+_FRONT_END_KEYS = (
+    "kind",
+    "sampling_rate",
+    "window_ms",
+    "hop_ms",
+    "num_bins",
+    "deltas",
+    "normalization",
+)
+
+
+class RunFolderError(ValueError):
+    """A folder that holds no usable run: the message says what is missing and what to do."""
+
+
+def write_configuration(
+    folder: Path,
+    model: DeepSpeech2,
+    front_end: FeatureFrontEnd,
+    alphabet: Alphabet,
+    language: str,
+    ignore_spaces: bool,
+) -> None:
+    """Writes everything that recognition needs but the model's weights.
+
+    Args:
+        folder: of the run; exists.
+        model: its configuration is kept.
+        front_end: its configuration and, of `normalization="corpus"`, its statistics are kept.
+        alphabet: kept.
+        language: names the normalisation of transcripts.
+        ignore_spaces: whether the character error rate counts no spaces.
+    """
+    alphabet.save(folder / ALPHABET)
+    if front_end.weights:
+        draft = folder / f".draft.{FRONT_END_WEIGHTS}"
+        _holder(front_end).save_weights(draft)
+        os.replace(draft, folder / FRONT_END_WEIGHTS)
+    content = {
+        **_FORMAT,
+        "model": model.get_config(),
+        "front_end": {key: front_end.get_config()[key] for key in _FRONT_END_KEYS},
+        "language": language,
+        "ignore_spaces": ignore_spaces,
+    }
+    write_text_atomically(folder / CONFIGURATION, json.dumps(content, indent=1) + "\n")
+
+
+def read_configuration(folder: str | os.PathLike) -> dict:
+    """Reads what `write_configuration` wrote, without the weights.
+
+    Returns:
+        `{"model", "front_end", "alphabet", "language", "ignore_spaces"}`, the first three as
+        objects.
+
+    Raises:
+        RunFolderError: if the folder is not a run, or a part of it cannot be read.
+    """
+    folder = Path(folder)
+    path = folder / CONFIGURATION
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunFolderError(
+            f"{folder}: expected the folder of a run, which keras-ds2 train writes, found no "
+            f"readable {CONFIGURATION} ({error.strerror})"
+        ) from error
+    except ValueError as error:
+        raise RunFolderError(f"{path}: not JSON ({error}); train the run again") from error
+    found = {key: content.get(key) for key in _FORMAT} if isinstance(content, dict) else content
+    if found != _FORMAT:
+        raise RunFolderError(
+            f"{path}: expected {_FORMAT}, received {found}; another release of keras_ds2 wrote it"
+        )
+    try:
+        front_end = FeatureFrontEnd(**content["front_end"])
+        model = DeepSpeech2(**content["model"])
+        if front_end.normalization == "corpus":
+            _holder(front_end).load_weights(folder / FRONT_END_WEIGHTS)
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise RunFolderError(f"{path}: cannot be used: {error}; train the run again") from error
+    return {
+        **content,
+        "model": model,
+        "front_end": front_end,
+        "alphabet": Alphabet.load(folder / ALPHABET),
+    }
+
+
+def _holder(front_end):
+    """A model around the front end: Keras saves weights of models only."""
+    import keras
+
+    shape = (None,) if front_end.kind == "log_spectrogram" else (None, front_end.num_bins)
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, front_end(inputs))

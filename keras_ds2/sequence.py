@@ -1,0 +1,93 @@
+"""Lengths, masks and the steps left after striding: the only place with these sums.
+
+Every function that counts works alike on Python integers, NumPy arrays and tensors, so that the
+planning of batches, the input pipeline and the model cannot disagree.
+"""
+
+import tensorflow as tf
+
+
+def frames_in(samples, window, hop):
+    """Number of whole windows in a waveform: frames of `window` samples every `hop` samples.
+
+    Args:
+        samples: int, array or tensor of sample counts.
+        window: int, samples in one window.
+        hop: int, samples from one window's start to the next one's.
+
+    Returns:
+        The frame counts, of the kind of `samples`; 0 where not one whole window fits.
+    """
+    frames = 1 + (samples - window) // hop
+    if isinstance(frames, int):
+        return max(frames, 0)
+    return frames * _like(frames > 0, frames)
+
+
+def steps_after_stride(frames, stride):
+    """Steps left after a convolution with `"same"` padding and this stride: `ceil(frames / stride)`.
+
+    Args:
+        frames: int, array or tensor of frame counts.
+        stride: int, the convolution's stride in time.
+
+    Returns:
+        The step counts, of the kind of `frames`.
+    """
+    return (frames + stride - 1) // stride
+
+
+def lengths_to_mask(lengths, max_length):
+    """Marks the real steps of rows that are padded at the end.
+
+    Args:
+        lengths: int tensor `(batch,)`.
+        max_length: int or scalar tensor, the padded width.
+
+    Returns:
+        Bool tensor `(batch, max_length)`, True = real.
+    """
+    return tf.sequence_mask(lengths, max_length)
+
+
+def mask_to_lengths(mask):
+    """Counts the real steps of each row: int32 `(batch,)` from a bool mask `(batch, time)`."""
+    return tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+
+
+def stride_mask(mask, stride):
+    """The mask of what a `"same"`-padded convolution with this stride in time leaves.
+
+    Step `s` is real when frame `s * stride` is, which agrees with `steps_after_stride` for rows
+    that are padded at the end.
+
+    Args:
+        mask: bool `(batch, time)` or None.
+        stride: int.
+
+    Returns:
+        Bool `(batch, ceil(time / stride))`, or None.
+    """
+    if mask is None or stride == 1:
+        return mask
+    return mask[:, ::stride]
+
+
+def zero_masked(inputs, mask):
+    """Writes zeros over masked steps, whatever stood there (NaN too), gradients included.
+
+    Args:
+        inputs: `(batch, time, ...)`.
+        mask: bool `(batch, time)`, or None for no masked step.
+
+    Returns:
+        `inputs` with zeros where `mask` is False.
+    """
+    if mask is None:
+        return inputs
+    mask = tf.reshape(mask, tf.concat([tf.shape(mask), [1] * (len(inputs.shape) - 2)], axis=0))
+    return tf.where(mask, inputs, tf.zeros_like(inputs))
+
+
+def _like(flags, values):
+    return tf.cast(flags, values.dtype) if tf.is_tensor(values) else flags.astype(values.dtype)

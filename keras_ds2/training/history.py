@@ -1,0 +1,48 @@
+"""The figures of each epoch, and what follows from them."""
+
+import csv
+import io
+import os
+
+from keras_ds2.text.atomic_write import write_text_atomically
+
+
+class History:
+    """Rows of figures, one an epoch.
+
+    Args:
+        rows: of the epochs before, or None.
+    """
+
+    def __init__(self, rows: list[dict] | None = None):
+        self.rows = list(rows or [])
+
+    def add(self, epoch: int, figures: dict[str, float]) -> None:
+        """Adds an epoch, counted from 0; its row counts from 1."""
+        row = {"epoch": epoch + 1}
+        row.update({key: float(value) for key, value in figures.items()})
+        self.rows.append(row)
+
+    def best_epoch(self, monitor: str) -> int | None:
+        """The epoch, from 0, whose figure is lowest; of equal ones the last by a lower loss."""
+        scored = [row for row in self.rows if monitor in row]
+        if not scored:
+            return None
+        best = min(scored, key=lambda row: (row[monitor], row.get("val_loss", 0.0)))
+        return int(best["epoch"]) - 1
+
+    def is_stale(self, monitor: str, patience: int | None) -> bool:
+        """Whether the best epoch lies `patience` epochs back."""
+        best = self.best_epoch(monitor)
+        if patience is None or best is None:
+            return False
+        return int(self.rows[-1]["epoch"]) - 1 - best >= patience
+
+    def write_csv(self, path: str | os.PathLike) -> None:
+        """Writes all rows, the file whole or not at all."""
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text_atomically(path, text.getvalue())

@@ -1,0 +1,114 @@
+"""Optimisers and how their rate goes."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="keras_ds2")
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+    """Lets the rate rise in a straight line before another schedule sets in.
+
+    Args:
+        schedule: a schedule, which counts its steps from the end of the rise.
+        warmup_steps: int >= 1, steps of the rise; the first step has a rate above 0.
+    """
+
+    def __init__(self, schedule, warmup_steps):
+        super().__init__()
+        self.schedule = schedule
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, step):
+        step = tf.cast(step, tf.float32)
+        share = tf.minimum((step + 1) / self.warmup_steps, 1.0)
+        return share * self.schedule(tf.maximum(step - self.warmup_steps, 0.0))
+
+    def get_config(self):
+        schedule = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": schedule, "warmup_steps": self.warmup_steps}
+
+    @classmethod
+    def from_config(cls, config):
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["warmup_steps"])
+
+
+def build_schedule(
+    kind: str,
+    learning_rate: float,
+    *,
+    steps_per_epoch: int,
+    epochs: int,
+    warmup_steps: int = 0,
+    anneal_factor: float = 1.2,
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Builds the schedule of the learning rate.
+
+    Args:
+        kind: `"constant"`; `"cosine"`, to 0 at the last step; `"annealed"`, divided by
+            `anneal_factor` after each epoch (the paper's, with 1.2).
+        learning_rate: float, the highest rate.
+        steps_per_epoch: int.
+        epochs: int.
+        warmup_steps: int >= 0.
+        anneal_factor: float > 1.
+
+    Returns:
+        A Keras schedule.
+
+    Raises:
+        ValueError: if the kind is unknown.
+    """
+    schedules = keras.optimizers.schedules
+    steps = max(epochs * steps_per_epoch - warmup_steps, 1)
+    if kind == "constant":
+        schedule = schedules.PolynomialDecay(learning_rate, steps, end_learning_rate=learning_rate)
+    elif kind == "cosine":
+        schedule = schedules.CosineDecay(learning_rate, steps)
+    elif kind == "annealed":
+        schedule = schedules.ExponentialDecay(
+            learning_rate, steps_per_epoch, 1 / anneal_factor, staircase=True
+        )
+    else:
+        raise ValueError(f"schedule: expected constant, cosine or annealed, received {kind!r}.")
+    return Warmup(schedule, warmup_steps) if warmup_steps else schedule
+
+
+def build_optimizer(
+    name: str,
+    schedule: keras.optimizers.schedules.LearningRateSchedule,
+    *,
+    clip_norm: float | None = None,
+    weight_decay: float | None = None,
+    momentum: float | None = None,
+    nesterov: bool | None = None,
+) -> keras.optimizers.Optimizer:
+    """Builds the optimiser.
+
+    Args:
+        name: `"adamw"`, `"adam"` or `"sgd"`.
+        schedule: of the learning rate.
+        clip_norm: the largest norm of all gradients together; None for any.
+        weight_decay: decoupled, of matrices and kernels only (not of biases and normalisation).
+        momentum: of `"sgd"`.
+        nesterov: of `"sgd"`.
+
+    Returns:
+        A Keras optimiser.
+
+    Raises:
+        ValueError: if the name is unknown.
+    """
+    optimizers = {
+        "adamw": keras.optimizers.AdamW,
+        "adam": keras.optimizers.Adam,
+        "sgd": keras.optimizers.SGD,
+    }
+    if name not in optimizers:
+        raise ValueError(f"optimizer: expected {', '.join(optimizers)}, received {name!r}.")
+    given = {"weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov}
+    given = {key: value for key, value in given.items() if value is not None}
+    optimizer = optimizers[name](schedule, global_clipnorm=clip_norm, **given)
+    if optimizer.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer

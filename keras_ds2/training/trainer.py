@@ -1,0 +1,98 @@
+"""A training run on `keras.Model.fit` that can be broken off and gone on with."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from rich.console import Console
+
+from keras_ds2.training.callbacks import (
+    ProgressDisplay,
+    RunKeeper,
+    TrainingInterrupted,
+    ValidationScores,
+)
+from keras_ds2.training.checkpoints import CheckpointStore
+from keras_ds2.training.history import History
+from keras_ds2.training.progress import EpochProgress
+
+__all__ = ["TrainingInterrupted", "train"]
+
+
+def train(
+    model: keras.Model,
+    make_dataset: Callable[[int, int], tf.data.Dataset],
+    validate: Callable[[], tuple[dict[str, float], list[tuple[str, str]]]],
+    *,
+    folder: Path,
+    epochs: int,
+    steps_per_epoch: int,
+    batch_size: int,
+    monitor: str = "wer",
+    early_stop_patience: int | None = None,
+    console: Console | None = None,
+) -> History:
+    """Trains until the last epoch, from the beginning or from the newest checkpoint in `folder`.
+
+    Ctrl-C and SIGTERM write a checkpoint after the step at hand.
+
+    Args:
+        model: compiled.
+        make_dataset: from `(epoch, step)` to the dataset that starts there and holds the batches of
+            all epochs from then on.
+        validate: returns scores (`val_loss`, `val_wer`, `val_cer`) and pairs (said, recognised).
+        folder: of the run: checkpoints, `best.weights.h5`, `log.csv` and `tensorboard/`.
+        epochs: int, in all.
+        steps_per_epoch: int.
+        batch_size: int, for the progress display.
+        monitor: `"wer"`, `"cer"` or `"loss"`, of validation.
+        early_stop_patience: int or None.
+        console: for progress; None for one on standard output.
+
+    Returns:
+        The history of all epochs.
+
+    Raises:
+        TrainingInterrupted: after the checkpoint, when asked to stop.
+        TrainingError: if the loss is not finite.
+        CheckpointError: if the checkpoint to go on from is damaged.
+    """
+    console = console or Console()
+    store = CheckpointStore(folder / "checkpoints")
+    state = store.restore(model) or {"epoch": 0, "step": 0, "history": []}
+    epoch, step = state["epoch"], state["step"]
+    history = History(state["history"])
+    monitored = f"val_{monitor}"
+    if (epoch, step) != (0, 0):
+        console.print(f"going on from epoch {epoch + 1}, step {step + 1}", highlight=False)
+    samples = []
+
+    def scores():
+        figures, samples[:] = validate()
+        return figures
+
+    progress = EpochProgress(console)
+    keeper = RunKeeper(folder, store, history, (epoch, step), monitor, early_stop_patience)
+    while epoch < epochs and not history.is_stale(monitored, early_stop_patience):
+        # The rest of a broken epoch is a fit of its own, since Keras's epochs are equally long.
+        last_epoch = epoch + 1 if step else epochs
+        display = ProgressDisplay(
+            progress, history, epochs, steps_per_epoch, step, batch_size, lambda: samples
+        )
+        tensorboard = keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)
+        try:
+            model.fit(
+                make_dataset(epoch, step),
+                epochs=last_epoch,
+                initial_epoch=epoch,
+                steps_per_epoch=steps_per_epoch - step,
+                shuffle=False,
+                verbose=0,
+                callbacks=[ValidationScores(scores), keeper, tensorboard, display],
+            )
+        finally:
+            progress.stop()
+            keeper.give_back_signals()
+        epoch, step = keeper.epoch, 0
+    return history

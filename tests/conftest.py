@@ -1,0 +1,41 @@
+"""Set-up shared by all tests: a quiet TensorFlow, fixed seeds, the folder of real speech."""
+
+import logging
+import os
+from pathlib import Path
+
+# Before TensorFlow's first import: its information and warnings are chatter here, its errors stay.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import keras
+import pytest
+
+logging.getLogger("absl").setLevel(logging.ERROR)
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+SPEECH_DATA_VARIABLE = "KERAS_DS2_SPEECH_DATA"
+CHECKOUT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _seeds():
+    """Every test starts from the same random state: Python's, NumPy's, TensorFlow's, Keras's."""
+    keras.utils.set_random_seed(20151208)
+
+
+@pytest.fixture(autouse=True)
+def _float32():
+    """A test that sets a mixed-precision policy leaves none behind."""
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="session")
+def speech_data() -> Path:
+    """Folder of real speech, one folder a corpus; the test is skipped where there is none."""
+    given = os.environ.get(SPEECH_DATA_VARIABLE)
+    folder = Path(given) if given else CHECKOUT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real speech: {folder} is not a folder, set {SPEECH_DATA_VARIABLE} to one")
+    return folder
