@@ -25,7 +25,7 @@ def frames_in(samples, window, hop):
 
 
 def steps_after_stride(frames, stride):
-    """Steps left after a convolution with `"same"` padding and this stride: `ceil(frames / stride)`.
+    """Steps left by a convolution with `"same"` padding and this stride: `ceil(frames / stride)`.
 
     Args:
         frames: int, array or tensor of frame counts.

@@ -13,12 +13,13 @@ import tensorflow as tf
 import tensorflow_io as tfio
 
 from keras_ds2.audio.containers import (
-    FORMAT_NAMES,
     FORMATS_READ,
+    UNKNOWN,
     WAV_ENCODINGS,
     Header,
     read_header,
 )
+from keras_ds2.audio.flac_guard import EXTRA_SAMPLES, guarded_flac
 from keras_ds2.audio.resampling import resample
 
 __all__ = [
@@ -32,10 +33,15 @@ __all__ = [
 ]
 
 
+_NO_SAMPLES = "it holds no samples; get or record the file again"
+_NOT_NUMBERS = "it holds samples that are not numbers (NaN or infinity); write the file again"
+
+
 class AudioError(ValueError):
     """Audio that cannot be read: the message says where, what is wrong, and what to do."""
 
 
+@tf.autograph.experimental.do_not_convert
 def decode_audio(content, where="audio bytes"):
     """Decodes a whole audio file in graph.
 
@@ -52,21 +58,13 @@ def decode_audio(content, where="audio bytes"):
         tf.errors.InvalidArgumentError: when the graph runs, for content that is empty, truncated,
             without samples or in another format.
     """
-    content = tf.convert_to_tensor(content)
-    header = read_header(content)
-    sound = tf.debugging.Assert(header.fault == b"", [where, header.fault])
+    waveform, sampling_rate, fault = _decode(content)
+    sound = tf.debugging.Assert(fault == b"", [where, fault])
     with tf.control_dependencies([sound] if sound is not None else []):
-        content = tf.identity(content)
-    decoders = [_no_samples, _decode_wav, _decode_flac, _decode_mp3, _decode_vorbis]
-    waveform = tf.switch_case(
-        header.audio_format, [lambda decode=decode: decode(content, header) for decode in decoders]
-    )
-    usable = (tf.size(waveform) > 0) & tf.reduce_all(tf.math.is_finite(waveform))
-    sound = tf.debugging.Assert(usable, [where, "no samples, or samples that are not numbers"])
-    with tf.control_dependencies([sound] if sound is not None else []):
-        return tf.ensure_shape(tf.identity(waveform), [None]), header.sampling_rate
+        return tf.identity(waveform), sampling_rate
 
 
+@tf.autograph.experimental.do_not_convert
 def load_audio(path, sampling_rate):
     """Reads, decodes, mixes to mono and resamples one file in graph (for `tf.data.Dataset.map`).
 
@@ -99,18 +97,15 @@ def read_audio(source, sampling_rate: int) -> np.ndarray:
             another format: the place, the fault and the remedy.
     """
     content, where = _read(source)
-    header = _read_header(content)
-    fault = header.fault.numpy().decode()
-    if fault:
-        raise AudioError(f"{where}: {fault}")
-    name = FORMAT_NAMES[int(header.audio_format)]
     try:
-        waveform, stated_rate = _decode(content)
+        waveform, stated_rate, fault = _decode_in_one(content)
     except tf.errors.OpError as error:
         raise AudioError(
-            f"{where}: truncated or damaged {name}: its stream breaks off or cannot be decoded; "
+            f"{where}: truncated or damaged: its stream breaks off or cannot be decoded; "
             "get or record the file again"
         ) from error
+    if fault.numpy():
+        raise AudioError(f"{where}: {fault.numpy().decode()}")
     return _resample(waveform, stated_rate, sampling_rate).numpy()
 
 
@@ -133,14 +128,25 @@ def _read(source):
         ) from error
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
-def _read_header(content):
-    return read_header(content)
-
-
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
 def _decode(content):
-    return decode_audio(content)
+    """`(waveform, sampling_rate, fault)`; no samples where there is a fault."""
+    content = tf.convert_to_tensor(content)
+    header = read_header(content)
+    decoders = [_no_samples, _decode_wav, _decode_flac, _decode_mp3, _decode_vorbis]
+    waveform = tf.switch_case(
+        tf.where(header.fault == b"", header.audio_format, UNKNOWN),
+        [lambda decode=decode: decode(content, header) for decode in decoders],
+    )
+    waveform = tf.ensure_shape(waveform, [None])
+    numbers = tf.reduce_all(tf.math.is_finite(waveform))
+    fault = tf.where(tf.size(waveform) == 0, _NO_SAMPLES, tf.where(numbers, "", _NOT_NUMBERS))
+    fault = tf.where(header.fault == b"", fault, header.fault)
+    return waveform, header.sampling_rate, fault
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def _decode_in_one(content):
+    return _decode(content)
 
 
 @tf.function(
@@ -148,7 +154,8 @@ def _decode(content):
         tf.TensorSpec([None], tf.float32),
         tf.TensorSpec([], tf.int32),
         tf.TensorSpec([], tf.int32),
-    ]
+    ],
+    autograph=False,
 )
 def _resample(waveform, rate_in, rate_out):
     return resample(waveform, rate_in, rate_out)
@@ -191,7 +198,7 @@ def _decode_wav(content, header: Header):
 
 
 def _decode_flac(content, header: Header):
-    stream = _stream(content, header)
+    stream = guarded_flac(_stream(content, header), header.channels, header.encoding)
 
     def decode(dtype, zero, full_scale):
         def decoded():
@@ -209,7 +216,7 @@ def _decode_flac(content, header: Header):
             decode(tf.int32, 0.0, 2.0**31),  # 24 bits arrive in the upper three bytes
         ],
     )
-    return _to_mono(samples)
+    return _to_mono(samples[:-EXTRA_SAMPLES])
 
 
 def _decode_mp3(content, header: Header):

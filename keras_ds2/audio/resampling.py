@@ -8,6 +8,7 @@ _PASSBAND = 0.93  # of the lower Nyquist frequency: left untouched below, rolled
 _GUARD = 512  # zeros behind the waveform, so that its end does not ring into its start
 
 
+@tf.autograph.experimental.do_not_convert
 def resample(waveform, rate_in, rate_out):
     """Resamples a waveform from one rate to another.
 

@@ -76,7 +76,7 @@ class Synthesizer:
         self._owner = os.getpid()
         # Started in the data's folder: eSpeak NG cuts data paths longer than about 160 characters.
         self._child = subprocess.Popen(
-            [sys.executable, "-P", str(_CHILD), str(library)],
+            [sys.executable, "-I", "-S", str(_CHILD), str(library)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=package,

@@ -39,7 +39,7 @@ class Augmentation:
         """The most frames that an utterance of this many can have afterwards."""
         if self.time_warp is None:
             return frames
-        return int(math.ceil(frames / self.time_warp[0]))
+        return math.ceil(frames / self.time_warp[0])
 
     def augment_waveform(self, waveform, seed):
         """Augments one waveform.

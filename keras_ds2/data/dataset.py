@@ -29,8 +29,8 @@ def training_dataset(
     """All batches of all epochs, one after the other, as `keras.Model.fit` takes them.
 
     What an epoch's batch holds, augmentation included, depends on `seed`, the epoch and the
-    utterance alone, so a run that starts at `first_epoch` and `first_step` sees just what a run from
-    the beginning would have seen there.
+    utterance alone, so a run that starts at `first_epoch` and `first_step` sees just what a run
+    from the beginning would have seen there.
 
     Args:
         examples: what to train on.
@@ -61,7 +61,7 @@ def training_dataset(
                 num_buckets=num_buckets,
             )
             for batch in plan[first_step if epoch == first_epoch else 0 :]:
-                yield batch.indices, batch.width, (seed, epoch)
+                yield batch.indices, batch.width, (seed % 2**31, epoch)
 
     load = _Loader(examples, front_end, augmentation)
     return _batches(batches, load)

@@ -25,20 +25,25 @@ def read_features(path: str | os.PathLike, num_bins: int) -> np.ndarray:
     """
     path = os.fspath(path)
     try:
-        features = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with open(path, "rb") as file:
+            features = np.lib.format.read_array(file, allow_pickle=False)
+    # Damaged headers raise TokenError, SyntaxError, MemoryError and more.
+    except Exception as error:
         raise FeaturesError(
             f"{path}: cannot be read as a .npy array ({error}); write it again with numpy.save"
         ) from error
-    if not isinstance(features, np.ndarray) or features.dtype.kind not in "fiu":
-        received = getattr(features, "dtype", type(features).__name__)
-        raise FeaturesError(f"{path}: expected one array of numbers, received {received}")
+    if features.dtype.kind not in "fiu":
+        raise FeaturesError(
+            f"{path}: expected an array of real numbers, received {features.dtype}; write it again "
+            "with numpy.save"
+        )
     if features.ndim != 2 or features.shape[1] != num_bins or not len(features):
         raise FeaturesError(
             f"{path}: expected shape (frames, {num_bins}), received {features.shape}; set "
             "features.num_bins to what the files hold"
         )
-    features = features.astype(np.float32)
+    with np.errstate(over="ignore"):  # becomes an infinity, which is refused below
+        features = features.astype(np.float32)
     if not np.isfinite(features).all():
         raise FeaturesError(f"{path}: holds values that are not finite; compute it again")
     return features

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_ds2.text.atomic_write import write_text_atomically
+from keras_ds2.atomic_write import write_text_atomically
 
 _PATH_KEYS = ("audio_filepath", "features_filepath")
 _KEYS = (*_PATH_KEYS, "duration", "text", "speaker")

@@ -115,10 +115,11 @@ class FeatureFrontEnd(keras.layers.Layer):
             )
         if self._normalization is not None and not self._normalization.built:
             self._normalization.build((None, None, self.num_output_bins))
-            self._normalization.built = True
 
     def adapt(self, dataset):
         """Measures the statistics of `normalization="corpus"`.
+
+        They are weights: `keras.saving.save_weights(front_end, "x.weights.h5")` keeps them.
 
         Args:
             dataset: iterable of `(inputs, length)`: what this layer is called on, one row without
@@ -128,6 +129,8 @@ class FeatureFrontEnd(keras.layers.Layer):
             raise ValueError(
                 f"adapt is for normalization='corpus', this front end has {self.normalization!r}"
             )
+        if not self.built:
+            self.build((None, None) if self._spectrogram else (None, None, self.num_bins))
         measured = tf.function(self._before_normalization, reduce_retracing=True)
         self._normalization.adapt(self._measured_rows(measured, dataset))
 

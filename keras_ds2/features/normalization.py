@@ -96,7 +96,6 @@ class FeatureNormalization(keras.layers.Layer):
             raise ValueError("adapt received no real frame: expected (features, length) pairs")
         if not self.built:
             self.build((None, None, len(mean)))
-            self.built = True
         self.mean.assign(mean)
         self.std.assign(np.sqrt(squares / count))
         self.count.assign(float(count))

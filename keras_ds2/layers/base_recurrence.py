@@ -54,10 +54,11 @@ class BaseRecurrence(keras.layers.Layer):
             name="kernel", shape=(input_shape[-1], width), initializer=self.kernel_initializer
         )
         self.recurrent_kernels = [
-            self.add_weight(
-                name=name, shape=(self.units, width), initializer=self.recurrent_initializer
-            )
-            for name in ("recurrent_kernel", "backward_recurrent_kernel")[: self.num_directions]
+            self.add_weight(name=name, shape=(self.units, width), initializer=initializer)
+            for name, initializer in (
+                ("recurrent_kernel", self.recurrent_initializer),
+                ("backward_recurrent_kernel", _unshared(self.recurrent_initializer)),
+            )[: self.num_directions]
         ]
         self.bias = None
         if self.batch_norm:
@@ -121,3 +122,9 @@ class BaseRecurrence(keras.layers.Layer):
             "momentum": self.momentum,
             "epsilon": self.epsilon,
         }
+
+
+def _unshared(initializer):
+    """A copy that draws its own values: a random initializer gives the same ones at every call."""
+    # Those that draw nothing have no seed and need none; Keras's `Identity` loses its gain in one.
+    return initializer.clone() if hasattr(initializer, "seed") else initializer

@@ -41,7 +41,7 @@ class ClippedReLURNNCell(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not units > 0:
+        if not (isinstance(units, int) and units > 0):
             raise ValueError(f"ClippedReLURNNCell: expected units > 0, received {units!r}.")
         if not max_value > 0:
             raise ValueError(f"ClippedReLURNNCell: expected max_value > 0, received {max_value!r}.")

@@ -3,12 +3,14 @@
 import keras
 import tensorflow as tf
 
+from keras_ds2.sequence import zero_masked
+
 
 @keras.saving.register_keras_serializable(package="keras_ds2")
 class FlattenBins(keras.layers.Layer):
     """Joins bins and channels: `(batch, time, bins, channels)` to `(batch, time, bins * channels)`.
 
-    Mask passed on.
+    Mask passed on; output zeroed at masked steps.
     """
 
     def __init__(self, **kwargs):
@@ -19,7 +21,8 @@ class FlattenBins(keras.layers.Layer):
         _, _, bins, channels = inputs.shape
         shape = tf.shape(inputs)
         output = tf.reshape(inputs, (shape[0], shape[1], bins * channels))
-        return tf.ensure_shape(output, self.compute_output_shape(inputs.shape))
+        output = tf.ensure_shape(output, self.compute_output_shape(inputs.shape))
+        return zero_masked(output, mask)
 
     def compute_output_shape(self, input_shape):
         batch, time, bins, channels = input_shape
@@ -30,7 +33,7 @@ class FlattenBins(keras.layers.Layer):
 class SplitBins(keras.layers.Layer):
     """Gives each bin one channel: `(batch, time, bins)` to `(batch, time, bins, 1)`.
 
-    Mask passed on.
+    Mask passed on; output zeroed at masked steps.
     """
 
     def __init__(self, **kwargs):
@@ -38,7 +41,7 @@ class SplitBins(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs, mask=None):
-        return inputs[..., tf.newaxis]
+        return zero_masked(inputs, mask)[..., tf.newaxis]
 
     def compute_output_shape(self, input_shape):
         return (*input_shape, 1)

@@ -30,7 +30,14 @@ class MaskedConv1D(MaskedConv2D):
     """
 
     def __init__(self, filters, kernel_size, strides=1, **kwargs):
-        super().__init__(filters, (kernel_size, 1), (strides, 1), **kwargs)
+        super().__init__(filters, kernel_size, strides, **kwargs)
+
+    def _pair(self, name, value):
+        if not (isinstance(value, int) and value > 0):
+            raise ValueError(
+                f"{type(self).__name__}: expected {name} as an int > 0, received {value!r}."
+            )
+        return (value, 1)
 
     def build(self, input_shape):
         super().build((*input_shape[:2], 1, input_shape[2]))

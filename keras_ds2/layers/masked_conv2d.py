@@ -55,19 +55,30 @@ class MaskedConv2D(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if not (isinstance(filters, int) and filters > 0):
-            raise ValueError(f"MaskedConv2D: expected filters > 0, received {filters!r}.")
+            raise ValueError(
+                f"{type(self).__name__}: expected filters as an int > 0, received {filters!r}."
+            )
         if padding not in ("same", "causal"):
             raise ValueError(
-                f"MaskedConv2D: expected padding 'same' or 'causal', received {padding!r}."
+                f"{type(self).__name__}: expected padding 'same' or 'causal', received {padding!r}."
             )
         self.filters = filters
-        self.kernel_size = _pair("kernel_size", kernel_size)
-        self.strides = _pair("strides", strides)
+        self.kernel_size = self._pair("kernel_size", kernel_size)
+        self.strides = self._pair("strides", strides)
         self.padding = padding
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.supports_masking = True
+
+    def _pair(self, name, value):
+        pair = (value, value) if isinstance(value, int) else tuple(value)
+        if len(pair) != 2 or not all(isinstance(part, int) and part > 0 for part in pair):
+            raise ValueError(
+                f"{type(self).__name__}: expected {name} as one or two ints > 0, "
+                f"received {value!r}."
+            )
+        return pair
 
     def build(self, input_shape):
         self.kernel = self.add_weight(
@@ -122,12 +133,3 @@ class MaskedConv2D(keras.layers.Layer):
 
 def _around(size):
     return [(size - 1) // 2, size // 2]
-
-
-def _pair(name, value):
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(part, int) and part > 0 for part in pair):
-        raise ValueError(
-            f"MaskedConv2D: expected {name} as one or two ints > 0, received {value!r}."
-        )
-    return pair

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_ds2.ops.replicas import sum_over_replicas
 from keras_ds2.sequence import zero_masked
 
 
@@ -26,7 +27,8 @@ class SequenceBatchNorm(keras.layers.Layer):
 
     Call arguments:
         inputs: float `(batch, time, ..., features)`.  mask: bool `(batch, time)`, True = real step,
-        optional.  training: bool, batch moments if True, moving averages if False.
+        optional.  training: bool, batch moments if True, moving averages if False. As in Keras's
+        own batch normalisation, a layer with `trainable = False` takes its moving averages too.
 
     Masking: masked steps are not read; mask passed on; output zeroed there.  Output shape: same as
     input.  A batch without one real step leaves the moving averages as they are.
@@ -67,7 +69,7 @@ class SequenceBatchNorm(keras.layers.Layer):
 
     def call(self, inputs, mask=None, training=False):
         values = tf.cast(zero_masked(inputs, mask), tf.float32)
-        if training:
+        if training and self.trainable:
             mean, variance = self._batch_moments(values, mask)
         else:
             mean = tf.convert_to_tensor(self.moving_mean)
@@ -87,11 +89,11 @@ class SequenceBatchNorm(keras.layers.Layer):
             count = tf.reduce_prod(shape[:-1])
         else:
             count = tf.reduce_sum(tf.cast(mask, tf.float32)) * tf.reduce_prod(shape[2:-1])
-        total, count = _sum_over_replicas([tf.reduce_sum(values, axes), count])
+        total, count = sum_over_replicas([tf.reduce_sum(values, axes), count])
         divisor = tf.maximum(count, 1.0)
         mean = total / divisor
         squares = tf.reduce_sum(tf.square(zero_masked(values - mean, mask)), axes)
-        variance = _sum_over_replicas([squares])[0] / divisor
+        variance = sum_over_replicas([squares])[0] / divisor
         for average, moment in ((self.moving_mean, mean), (self.moving_variance, variance)):
             old = tf.convert_to_tensor(average)
             new = old * self.momentum + tf.stop_gradient(moment) * (1 - self.momentum)
@@ -109,10 +111,3 @@ class SequenceBatchNorm(keras.layers.Layer):
             "center": self.center,
             "scale": self.scale,
         }
-
-
-def _sum_over_replicas(tensors):
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return tensors
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)

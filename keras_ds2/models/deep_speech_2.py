@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras_ds2 import layers
 from keras_ds2.losses.ctc import CTC
 from keras_ds2.ops.ctc import labels_fit
+from keras_ds2.ops.replicas import sum_over_replicas
 from keras_ds2.sequence import steps_after_stride
 
 CONV_DEFAULTS = {
@@ -101,7 +102,7 @@ class DeepSpeech2(keras.Model):
         _check(numbers)
         for key, default in CONV_DEFAULTS[conv_type].items():
             given = numbers[f"conv_{key}"]
-            numbers[f"conv_{key}"] = list(default[:num_conv_layers] if given is None else given)
+            numbers[f"conv_{key}"] = default[:num_conv_layers] if given is None else given
         _check_conv_lists(numbers)
         dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
@@ -110,18 +111,17 @@ class DeepSpeech2(keras.Model):
         self.stack = _stack(numbers, dtype)
         # float32 whatever the policy: CTC and softmax need it.
         self.logits = keras.layers.Dense(vocabulary_size, name="logits", dtype="float32")
-        self._build_layers(num_bins)
         self._numbers = numbers
         self.supports_jit = False  # TensorFlow's CTC kernel has no XLA form.
         self._ctc = CTC()
         self._unfit = keras.metrics.Sum(name="unfit")
+        self.build({"features": (None, None, num_bins), "feature_length": (None,)})
 
-    def _build_layers(self, num_bins):
-        shape = {"features": (None, None, num_bins), "feature_length": (None,)}
+    def build(self, input_shape):
+        shape = input_shape
         for layer in [self.length_mask, *self.stack, self.logits]:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
-        self.built = True
 
     def call(self, inputs, training=False):
         feature_length = inputs["feature_length"]
@@ -180,6 +180,11 @@ class DeepSpeech2(keras.Model):
                 dictionaries that returns one loss an utterance, `(batch,)`.
             **kwargs: handed on.
         """
+        if not (loss is None or callable(loss)):
+            raise ValueError(
+                "loss: expected None for CTC, or a function of the labels' and the logits' "
+                f"dictionaries, received {loss!r}."
+            )
         self._ctc = loss or CTC()
         super().compile(optimizer=optimizer, loss=None, **kwargs)
 
@@ -196,8 +201,12 @@ class DeepSpeech2(keras.Model):
             {"labels": labels, "label_length": label_length},
             {"logits": y_pred["logits"], "logit_length": logit_length},
         )
-        loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
-        return loss + tf.add_n(self.losses) if self.losses else loss
+        # `fit` adds up the replicas' losses: each hands over its share of the mean over all.
+        (total_weight,) = sum_over_replicas([tf.reduce_sum(weights)])
+        loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), total_weight)
+        for layer_loss in self.losses:
+            loss += self._aggregate_additional_loss(layer_loss)
+        return loss
 
     def get_compile_config(self):
         serialize = keras.saving.serialize_keras_object
@@ -272,9 +281,7 @@ def _stack(numbers, dtype):
         add(layers.LookaheadConv1D, numbers["lookahead_context"], name="lookahead")
     if numbers["dense_units"]:
         add_dropout("dense")
-        add(
-            keras.layers.Dense, numbers["dense_units"], use_bias=not batch_norm, name="dense"
-        )
+        add(keras.layers.Dense, numbers["dense_units"], use_bias=not batch_norm, name="dense")
         add_normalized_relu("dense")
     add_dropout("logits")
     return stack
@@ -312,11 +319,13 @@ def _check(numbers):
 
 def _check_conv_lists(numbers):
     for key in ("conv_filters", "conv_kernel_size", "conv_strides"):
-        if len(numbers[key]) != numbers["num_conv_layers"]:
+        entries = numbers[key]
+        if not isinstance(entries, (list, tuple)) or len(entries) != numbers["num_conv_layers"]:
             raise ValueError(
                 f"{key}: expected {numbers['num_conv_layers']} entries, one a convolution "
-                f"(num_conv_layers), received {numbers[key]!r}."
+                f"(num_conv_layers), received {entries!r}."
             )
+        numbers[key] = list(entries)
 
 
 def _time(per_layer):

@@ -38,7 +38,7 @@ def build_model(variant: str, *, vocabulary_size: int | None = None, **numbers) 
     if variant not in VARIANTS:
         known = ", ".join(repr(name) for name in VARIANTS)
         raise ValueError(f"build_model: expected a variant of {known}, received {variant!r}.")
-    known = [name for name in inspect.signature(DeepSpeech2).parameters]
+    known = list(inspect.signature(DeepSpeech2).parameters)
     for name in numbers:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

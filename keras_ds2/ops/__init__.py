@@ -1,6 +1,13 @@
-"""Kernels with plain function faces: the CTC loss and whole-sequence recurrences."""
+"""Kernels with plain function faces: CTC, whole-sequence recurrences, sums over replicas."""
 
 from keras_ds2.ops.ctc import ctc_loss, labels_fit
 from keras_ds2.ops.recurrence import clipped_relu_recurrence, gru_recurrence
+from keras_ds2.ops.replicas import sum_over_replicas
 
-__all__ = ["clipped_relu_recurrence", "ctc_loss", "gru_recurrence", "labels_fit"]
+__all__ = [
+    "clipped_relu_recurrence",
+    "ctc_loss",
+    "gru_recurrence",
+    "labels_fit",
+    "sum_over_replicas",
+]

@@ -48,16 +48,25 @@ def ctc_loss(labels, logits, label_length, logit_length):
 
 
 def _kernel(labels, logits, label_length, logit_length):
-    """TensorFlow's sparse-label kernel; every row has a label and a step."""
-    labels = tf.pad(labels, [[0, 0], [0, tf.maximum(1 - tf.shape(labels)[1], 0)]], constant_values=1)
+    """TensorFlow's sparse-label kernel; every row has a label and a step.
+
+    In float64: the kernel multiplies probabilities, and those of float32 reach 0, a loss of
+    infinity, where one logit lies 104 above another. (`tf.nn.ctc_loss` takes float32 alone.)
+    """
+    labels = tf.pad(
+        labels, [[0, 0], [0, tf.maximum(1 - tf.shape(labels)[1], 0)]], constant_values=1
+    )
     logits = tf.pad(logits, [[0, 0], [0, tf.maximum(1 - tf.shape(logits)[1], 0)], [0, 0]])
+    # This kernel's blank is the last id.
+    logits = tf.concat([logits[..., 1:], logits[..., :1]], axis=-1)
     indices = tf.where(lengths_to_mask(label_length, tf.shape(labels)[1]))
     sparse_labels = tf.SparseTensor(
-        indices, tf.gather_nd(labels, indices), tf.shape(labels, out_type=tf.int64)
+        indices, tf.gather_nd(labels, indices) - 1, tf.shape(labels, out_type=tf.int64)
     )
-    return tf.nn.ctc_loss(
-        sparse_labels, logits, None, logit_length, logits_time_major=False, blank_index=0
+    losses = tf.compat.v1.nn.ctc_loss(
+        sparse_labels, tf.cast(logits, tf.float64), logit_length, time_major=False
     )
+    return tf.cast(losses, tf.float32)
 
 
 def labels_fit(labels, label_length, logit_length):
@@ -73,6 +82,7 @@ def labels_fit(labels, label_length, logit_length):
     Returns:
         bool `(batch,)`, True where the labels fit the steps.
     """
+    label_length, logit_length = tf.cast(label_length, tf.int32), tf.cast(logit_length, tf.int32)
     symbols = tf.shape(labels)[1]
     pairs = lengths_to_mask(label_length - 1, tf.maximum(symbols - 1, 0))
     repeats = tf.logical_and(tf.equal(labels[:, 1:], labels[:, :-1]), pairs)

@@ -27,6 +27,7 @@ def clipped_relu_recurrence(inputs, recurrent_kernel, mask=None, max_value=20.0)
     if mask is None:
         mask = tf.ones(tf.shape(inputs)[:3], tf.bool)
     real = tf.cast(tf.transpose(mask, (2, 0, 1)), inputs.dtype)[..., tf.newaxis]
+    max_value = tf.constant(max_value, inputs.dtype)
 
     @tf.custom_gradient
     def recurrence(inputs, recurrent_kernel):
@@ -127,4 +128,4 @@ def _run(step, state, inputs, real):
 
 
 def _clip(values, max_value):
-    return tf.minimum(tf.maximum(values, 0), tf.cast(max_value, values.dtype))
+    return tf.minimum(tf.maximum(values, 0), max_value)

@@ -55,7 +55,7 @@ def build(recipe: Recipe, console: Console) -> Built:
         ManifestError: if a manifest is faulty.
         UnknownSymbolError: if `data.unknown_symbols` is "error" and there are any.
     """
-    keras.utils.set_random_seed(recipe.training.seed)
+    keras.utils.set_random_seed(recipe.training.seed % 2**32)
     train, validation = split_utterances(recipe)
     normalize = normalizer(recipe.text.language)
     alphabet = build_alphabet(recipe, [normalize(utterance.text) for utterance in train])
@@ -132,6 +132,12 @@ def split_utterances(recipe: Recipe) -> tuple[list[Utterance], list[Utterance]]:
     train = _read(recipe, "train_manifest")
     if recipe.data.validation_manifest is not None:
         return train, _read(recipe, "validation_manifest")
+    if recipe.data.validation_share is not None and recipe.data.validation_split_by == "utterance":
+        held_out = _draw(range(len(train)), recipe)
+        return (
+            [each for index, each in enumerate(train) if index not in held_out],
+            [each for index, each in enumerate(train) if index in held_out],
+        )
     speakers = sorted({each.speaker for each in train if each.speaker is not None})
     nameless = [each.where for each in train if each.speaker is None]
     if nameless:
@@ -148,9 +154,7 @@ def split_utterances(recipe: Recipe) -> tuple[list[Utterance], list[Utterance]]:
                 f"{', '.join(missing)}; its speakers are {', '.join(speakers)}"
             )
     else:
-        draws = np.random.default_rng(recipe.training.seed)
-        count = max(1, round(recipe.data.validation_share * len(speakers)))
-        held_out = {speakers[index] for index in draws.permutation(len(speakers))[:count]}
+        held_out = _draw(speakers, recipe)
     if held_out == set(speakers):
         raise DataError(
             f"data: all {len(speakers)} speakers are held out, none is left to train on; hold out "
@@ -160,6 +164,12 @@ def split_utterances(recipe: Recipe) -> tuple[list[Utterance], list[Utterance]]:
         [each for each in train if each.speaker not in held_out],
         [each for each in train if each.speaker in held_out],
     )
+
+
+def _draw(choices, recipe):
+    draws = np.random.default_rng(recipe.training.seed)
+    count = max(1, round(recipe.data.validation_share * len(choices)))
+    return {choices[index] for index in draws.permutation(len(choices))[:count]}
 
 
 def _read(recipe, key):

@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from keras_ds2.atomic_write import write_text_atomically
 from keras_ds2.recipe.faults import RecipeError, describe, dotted, shown, suggestion
 from keras_ds2.recipe.schema import Recipe, cross_faults
 from keras_ds2.recipe.yaml_text import parse_yaml
-from keras_ds2.text.atomic_write import write_text_atomically
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -149,7 +149,10 @@ def _apply(values: dict[str, Any], override: str) -> tuple[str, ...]:
                 f"--set {override}: expected keys under {dotted(place[: depth + 1])}, "
                 f"received {shown(section)}"
             )
-    section[place[-1]] = value
+    if value is None:
+        section.pop(place[-1], None)  # unset: the default, whatever it is
+    else:
+        section[place[-1]] = value
     return place
 
 

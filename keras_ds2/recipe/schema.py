@@ -67,7 +67,10 @@ class DataSection(Section):
         None, description="speakers of train_manifest held out to choose by"
     )
     validation_share: OpenShare | None = Field(
-        None, description="share of train_manifest's speakers held out to choose by, drawn by seed"
+        None, description="share of train_manifest held out to choose by, drawn by seed"
+    )
+    validation_split_by: Literal["speaker", "utterance"] = Field(
+        "speaker", description="what validation_share counts and keeps together"
     )
     test_manifest: Text | None = Field(None, description="manifest to report on, once, at the end")
     min_seconds: AtLeastZero = Field(0.0, description="shorter training utterances are left out")

@@ -3,18 +3,18 @@
 import os
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
+from keras_ds2.atomic_write import write_text_atomically
 from keras_ds2.data.batching import count_batches
 from keras_ds2.data.dataset import evaluation_dataset, training_dataset
 from keras_ds2.decoding import GreedyDecoder
 from keras_ds2.evaluation.evaluator import Evaluator
-from keras_ds2.recipe.build import Built, build
+from keras_ds2.recipe.build import build
 from keras_ds2.recipe.load import load_recipe, save_recipe
 from keras_ds2.recipe.schema import Recipe
-from keras_ds2.recognition.run_folder import write_configuration
-from keras_ds2.text.atomic_write import write_text_atomically
+from keras_ds2.recognition.run_folder import ALPHABET, write_configuration
+from keras_ds2.text.alphabet import Alphabet
 from keras_ds2.training.history import History
 from keras_ds2.training.schedules import build_optimizer, build_schedule
 from keras_ds2.training.trainer import train
@@ -51,6 +51,7 @@ def train_recipe(
     folder = Path(output)
     check_output(folder, recipe)
     built = build(recipe, console)
+    _check_alphabet(folder, built.alphabet)
     _report_data(built, console)
     folder.mkdir(parents=True, exist_ok=True)
     save_recipe(recipe, folder / RECIPE)
@@ -140,6 +141,16 @@ def check_output(folder: Path, recipe: Recipe) -> None:
         )
 
 
+def _check_alphabet(folder, alphabet):
+    """Refuses to go on with other symbols: the same recipe may find other transcripts."""
+    path = folder / ALPHABET
+    if path.exists() and Alphabet.load(path) != alphabet:
+        raise OutputError(
+            f"{folder}: the transcripts have changed since this run began, and with them the "
+            "alphabet. Name another --output, or put them back as they were to go on."
+        )
+
+
 def _differences(before, now):
     lines = []
     before, now = before.model_dump(), now.model_dump()
@@ -149,7 +160,9 @@ def _differences(before, now):
             one, other = {"": one}, {"": other}
         for key in other:
             if one.get(key) != other[key]:
-                lines.append(f"  {f'{section}.{key}'.rstrip('.')}: {one.get(key)!r}, {other[key]!r}")
+                lines.append(
+                    f"  {f'{section}.{key}'.rstrip('.')}: {one.get(key)!r}, {other[key]!r}"
+                )
     return "\n".join(lines)
 
 
@@ -159,7 +172,7 @@ def _validation(built, batch_size, ignore_spaces):
     model = built.model
     evaluator = Evaluator(model, GreedyDecoder(built.alphabet), model.num_bins, ignore_spaces)
     dataset = evaluation_dataset(examples, built.front_end, batch_size=batch_size)
-    shown = np.unique(np.linspace(0, len(examples) - 1, 5)[1:4].astype(int))
+    shown = sorted({len(examples) * part // 6 for part in (1, 3, 5)})
 
     def validate():
         evaluation = evaluator.evaluate(dataset, references)

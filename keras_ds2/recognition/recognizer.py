@@ -161,6 +161,8 @@ class Recognizer:
                 f"features: expected shape (frames, {expected}), received {features.shape}; this "
                 "model reads precomputed features, not waveforms"
             )
+        if not np.isfinite(features).all():
+            raise ValueError("features: expected finite values, received NaN or infinity")
         return features
 
 
@@ -178,7 +180,7 @@ def load_best_weights(model: DeepSpeech2, run: str | os.PathLike) -> None:
         )
     try:
         model.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # h5py raises many kinds over a damaged file
         raise RunFolderError(f"{path}: cannot be read as this model's weights: {error}") from error
 
 
@@ -188,8 +190,10 @@ def _as_waveform(array, sampling_rate):
             "sampling_rate: expected the waveform's rate in Hz, received None; a rate is never "
             "guessed: pass sampling_rate=16000 or whatever the samples were taken at"
         )
-    if not sampling_rate > 0:
-        raise ValueError(f"sampling_rate: expected Hz > 0, received {sampling_rate!r}")
+    if not (sampling_rate > 0 and sampling_rate == int(sampling_rate)):
+        raise ValueError(
+            f"sampling_rate: expected a whole number of Hz > 0, received {sampling_rate!r}"
+        )
     waveform = np.asarray(array)
     if waveform.ndim != 1 or not waveform.size:
         raise ValueError(

@@ -4,10 +4,10 @@ import json
 import os
 from pathlib import Path
 
+from keras_ds2.atomic_write import write_text_atomically
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.models.deep_speech_2 import DeepSpeech2
 from keras_ds2.text.alphabet import Alphabet
-from keras_ds2.text.atomic_write import write_text_atomically
 
 CONFIGURATION = "recognizer.json"
 ALPHABET = "alphabet.json"
@@ -90,18 +90,21 @@ def read_configuration(folder: str | os.PathLike) -> dict:
             f"{path}: expected {_FORMAT}, received {found}; another release of keras_ds2 wrote it"
         )
     try:
+        alphabet = Alphabet.load(folder / ALPHABET)
         front_end = FeatureFrontEnd(**content["front_end"])
         model = DeepSpeech2(**content["model"])
         if front_end.normalization == "corpus":
             _holder(front_end).load_weights(folder / FRONT_END_WEIGHTS)
-    except (KeyError, TypeError, ValueError, OSError) as error:
+        usable = {key: content[key] for key in ("language", "ignore_spaces")}
+    # Objects and h5py raise many kinds over what they cannot read.
+    except Exception as error:
         raise RunFolderError(f"{path}: cannot be used: {error}; train the run again") from error
-    return {
-        **content,
-        "model": model,
-        "front_end": front_end,
-        "alphabet": Alphabet.load(folder / ALPHABET),
-    }
+    if len(alphabet) != model.vocabulary_size:
+        raise RunFolderError(
+            f"{folder / ALPHABET}: expected the model's {model.vocabulary_size} symbols, blank "
+            f"included, received {len(alphabet)}; it is another run's: train the run again"
+        )
+    return {**usable, "model": model, "front_end": front_end, "alphabet": alphabet}
 
 
 def _holder(front_end):

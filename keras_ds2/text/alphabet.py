@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from keras_ds2.text.atomic_write import write_text_atomically
+from keras_ds2.atomic_write import write_text_atomically
 
 BLANK = 0
 """The id of the CTC blank, as in Keras."""

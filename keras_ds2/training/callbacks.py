@@ -73,6 +73,7 @@ class RunKeeper(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.saved_at = time.monotonic()
+        self.steps_per_epoch = self.step + self.params["steps"]
         if threading.current_thread() is not threading.main_thread():
             return  # Python hands signals to the main thread only.
         # A second signal finds the usual handler and ends the process at once.
@@ -101,6 +102,8 @@ class RunKeeper(keras.callbacks.Callback):
                 "training.learning_rate, set training.clip_norm, or lengthen "
                 f"training.warmup_steps; {self._saved()}"
             )
+        if self.step == self.steps_per_epoch:
+            return  # The epoch's end saves, and stops, with the epoch's scores.
         if self.stop_signal is not None:
             self._save()
             raise TrainingInterrupted
@@ -112,8 +115,8 @@ class RunKeeper(keras.callbacks.Callback):
         self.epoch, self.step = epoch + 1, 0
         if self.history.best_epoch(self.monitor) == epoch:
             save_weights(self.model, self.folder / "best.weights.h5")
-        self._save()
         self.history.write_csv(self.folder / "log.csv")
+        self._save()  # Last: an epoch that a checkpoint knows of is never scored again.
         if self.history.is_stale(self.monitor, self.patience):
             self.model.stop_training = True
         if self.stop_signal is not None:
@@ -129,6 +132,7 @@ class RunKeeper(keras.callbacks.Callback):
                 "iteration": int(self.model.optimizer.iterations),
                 "epoch": self.epoch,
                 "step": self.step,
+                "steps_per_epoch": self.steps_per_epoch,
                 "history": self.history.rows,
             },
         )

@@ -37,8 +37,9 @@ class CheckpointStore:
             state: JSON-able; `state["iteration"]` names the checkpoint.
         """
         name = f"iteration-{state['iteration']:09d}"
+        for left in self.folder.glob(".iteration-*.draft"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         draft = self.folder / f".{name}.draft"
-        shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         model.save_weights(draft / WEIGHTS)
         content = {**state, "random_states": _random_states(model)}
@@ -77,7 +78,7 @@ class CheckpointStore:
             model.optimizer.build(model.trainable_variables)
             model.load_weights(newest / WEIGHTS)
             _set_random_states(model, state["random_states"])
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # h5py raises many kinds over a damaged file
             raise CheckpointError(
                 f"{newest}: damaged checkpoint ({error}). Delete this folder and run the same "
                 "command to go on from the one before, or from the beginning."

@@ -2,9 +2,10 @@
 
 import csv
 import io
+import math
 import os
 
-from keras_ds2.text.atomic_write import write_text_atomically
+from keras_ds2.atomic_write import write_text_atomically
 
 
 class History:
@@ -28,7 +29,7 @@ class History:
         scored = [row for row in self.rows if monitor in row]
         if not scored:
             return None
-        best = min(scored, key=lambda row: (row[monitor], row.get("val_loss", 0.0)))
+        best = min(scored, key=lambda row: _rank(row[monitor], row.get("val_loss", 0.0)))
         return int(best["epoch"]) - 1
 
     def is_stale(self, monitor: str, patience: int | None) -> bool:
@@ -46,3 +47,8 @@ class History:
         writer.writeheader()
         writer.writerows(self.rows)
         write_text_atomically(path, text.getvalue())
+
+
+def _rank(*figures):
+    """Figures as they are compared: one that is no number is worse than any."""
+    return [math.inf if math.isnan(figure) else figure for figure in figures]

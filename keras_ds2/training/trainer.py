@@ -13,7 +13,7 @@ from keras_ds2.training.callbacks import (
     TrainingInterrupted,
     ValidationScores,
 )
-from keras_ds2.training.checkpoints import CheckpointStore
+from keras_ds2.training.checkpoints import CheckpointError, CheckpointStore
 from keras_ds2.training.history import History
 from keras_ds2.training.progress import EpochProgress
 
@@ -56,12 +56,20 @@ def train(
     Raises:
         TrainingInterrupted: after the checkpoint, when asked to stop.
         TrainingError: if the loss is not finite.
-        CheckpointError: if the checkpoint to go on from is damaged.
+        CheckpointError: if the checkpoint to go on from is damaged, or its epochs had another
+            number of steps.
     """
     console = console or Console()
     store = CheckpointStore(folder / "checkpoints")
     state = store.restore(model) or {"epoch": 0, "step": 0, "history": []}
     epoch, step = state["epoch"], state["step"]
+    before = state.get("steps_per_epoch", steps_per_epoch)
+    if before != steps_per_epoch:
+        raise CheckpointError(
+            f"{store.saved()[-1]}: had {before} steps an epoch, now there are {steps_per_epoch}: "
+            "the data have changed since. Name another folder to train on them, or put the data "
+            "back as they were to go on."
+        )
     history = History(state["history"])
     monitored = f"val_{monitor}"
     if (epoch, step) != (0, 0):

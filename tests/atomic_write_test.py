@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from keras_ds2.text.atomic_write import write_text_atomically
+from keras_ds2.atomic_write import write_text_atomically
 
 
 def test_writes_utf8_with_line_ends_as_given_and_makes_folders(tmp_path):

@@ -1,0 +1,147 @@
+"""The `keras-ds2` command: parses arguments, calls, prints."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from keras_ds2.quiet import import_tensorflow
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell's."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        arguments: what stands behind `keras-ds2`; None for the process's own.
+
+    Returns:
+        The exit status: 0, 1 after an error, 2 for wrong usage, 130 after Ctrl-C.
+    """
+    chosen = _parser().parse_args(arguments)
+    import_tensorflow()
+    from rich.console import Console
+
+    from keras_ds2.training.callbacks import TrainingError, TrainingInterrupted
+
+    console = Console()
+    try:
+        return chosen.run(chosen, console)
+    except TrainingInterrupted:
+        console.print("stopped, nothing is lost: the same command goes on from here")
+    except KeyboardInterrupt:
+        console.print("stopped")
+    except (ValueError, TrainingError, ImportError, OSError) as error:
+        print(f"keras-ds2: {error}", file=sys.stderr)
+        return 1
+    return INTERRUPTED
+
+
+def _parser():
+    parser = argparse.ArgumentParser("keras-ds2", description="Deep Speech 2 in Keras 3")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(run, name, text):
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    train = command(_train, "train", "train a recipe, or go on with its run")
+    train.add_argument("recipe", help="a recipe's name (see keras-ds2 recipes) or YAML file")
+    train.add_argument("--output", required=True, metavar="DIR", help="run folder")
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="in place of what the recipe says, such as model.units=512; may be repeated",
+    )
+
+    evaluate = command(_evaluate, "evaluate", "score a run on a manifest: WER and CER")
+    evaluate.add_argument("run_folder", metavar="RUN")
+    evaluate.add_argument("--manifest", required=True, metavar="FILE", help="JSON lines")
+    evaluate.add_argument("--batch-size", type=int, default=16, metavar="N")
+    evaluate.add_argument("--by-speaker", action="store_true", help="score each speaker too")
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+
+    transcribe = command(_transcribe, "transcribe", "write down recordings")
+    transcribe.add_argument("run_folder", metavar="RUN")
+    transcribe.add_argument(
+        "files", nargs="+", metavar="FILE", help="WAV, FLAC, MP3, Ogg Vorbis; a folder; - for stdin"
+    )
+    transcribe.add_argument("--json", action="store_true", help="print a JSON object a line")
+
+    demo = command(
+        _demo, "demo", "make a corpus of speech, train on it, transcribe, draw a picture"
+    )
+    demo.add_argument("--output", default="runs/demo", metavar="DIR")
+
+    recipes = command(_recipes, "recipes", "list the recipes that come with keras_ds2")
+    recipes.add_argument("--keys", action="store_true", help="list every key a recipe can hold")
+    return parser
+
+
+def _train(chosen, console):
+    from keras_ds2.recipe import find_recipe, load_recipe
+    from keras_ds2.recipe.train import train_recipe
+
+    recipe = load_recipe(find_recipe(chosen.recipe), chosen.set)
+    train_recipe(recipe, chosen.output, console)
+    console.print(f"done: {chosen.output}", highlight=False)
+    return 0
+
+
+def _evaluate(chosen, console):
+    from keras_ds2.evaluation.report import report_dict
+    from keras_ds2.recognition.evaluation import evaluate_run, print_evaluation
+
+    result = evaluate_run(chosen.run_folder, chosen.manifest, batch_size=chosen.batch_size)
+    if chosen.json:
+        print(json.dumps(report_dict(result.evaluation.score)))
+    else:
+        print_evaluation(result, console, by_speaker=chosen.by_speaker)
+    return 0
+
+
+def _transcribe(chosen, console):
+    from keras_ds2.recognition import Recognizer
+    from keras_ds2.recognition.transcription import transcribe_files
+
+    failures = 0
+    for path, result in transcribe_files(Recognizer.load(chosen.run_folder), chosen.files):
+        if isinstance(result, ValueError):
+            failures += 1
+            print(f"keras-ds2: {result}", file=sys.stderr)
+            if chosen.json:
+                print(json.dumps({"file": path, "error": str(result)}, ensure_ascii=False))
+        elif chosen.json:
+            row = {"file": path, "text": result.text, "seconds": round(result.seconds, 3)}
+            row["log_prob"] = round(result.hypothesis.log_prob, 4)
+            print(json.dumps(row, ensure_ascii=False), flush=True)
+        else:
+            print(f"{path}\t{result.text}", flush=True)
+    return 1 if failures else 0
+
+
+def _demo(chosen, console):
+    from keras_ds2.recipe.demo import run_demo
+
+    run_demo(chosen.output, console)
+    return 0
+
+
+def _recipes(chosen, console):
+    from keras_ds2.recipe import format_recipe_keys, load_recipe, recipe_names, recipes_folder
+
+    if chosen.keys:
+        print(format_recipe_keys())
+        return 0
+    for name in recipe_names():
+        print(f"{name}\t{load_recipe(recipes_folder() / f'{name}.yaml').description}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""TensorFlow imported without its start-up chatter, and without hiding a single real error."""
+
+import logging
+import os
+import re
+import sys
+import tempfile
+
+# What TensorFlow 2.17 writes as errors at every start on a machine with one plugin of a kind or
+# without CUDA, and lines about logging itself.
+_CHATTER = re.compile(
+    r"Unable to register cu(FFT|DNN|BLAS) factory"
+    r"|All log messages before absl::InitializeLog\(\)"
+    r"|computation placer already registered"
+)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow and passes on what it says, but for known lines that mean nothing."""
+    # 2 leaves errors; what the level cannot tell from errors is sorted out by its words below.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # The lines come from C++, past Python's sys.stderr: only the file descriptor sees them.
+    sys.stderr.flush()
+    descriptor = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            sys.stderr.flush()
+            os.dup2(descriptor, 2)
+            os.close(descriptor)
+            said.seek(0)
+            lines = said.read().decode(errors="replace").splitlines(keepends=True)
+            sys.stderr.write("".join(line for line in lines if not _CHATTER.search(line)))

@@ -1,0 +1,108 @@
+"""Augmentation does what its name and its unit say, and repeats itself by seed."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_ds2.audio.augmentation import (
+    add_noise_at_snr,
+    pink_noise,
+    random_excerpt,
+    random_gain,
+    random_speed,
+    white_noise,
+)
+from tests.audio.made_up_audio import tone
+
+TONE = tone(440.0, 16000, 0.5).astype(np.float32)
+SEED = np.array([1, 2], np.int32)
+OTHER_SEED = np.array([1, 3], np.int32)
+
+
+def decibels(ratio_of_powers):
+    return 10 * np.log10(ratio_of_powers)
+
+
+class TestAddNoiseAtSnr:
+    @pytest.mark.parametrize("snr_db", [-10.0, 0.0, 15.0])
+    @pytest.mark.parametrize("noise_samples", [100, 8000, 20000])
+    def test_the_ratio_is_the_one_asked_for(self, snr_db, noise_samples):
+        noise = 0.03 * white_noise(noise_samples, SEED)
+        added = add_noise_at_snr(TONE, noise, snr_db) - TONE
+        measured = decibels(np.mean(TONE**2) / np.mean(np.square(added)))
+        assert measured == pytest.approx(snr_db, abs=0.01)
+
+    def test_short_noise_repeats(self):
+        added = add_noise_at_snr(TONE, white_noise(100, SEED), 0.0) - TONE
+        np.testing.assert_allclose(added[:100], added[100:200], atol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("waveform", "noise"),
+        [
+            (np.zeros(100, np.float32), np.ones(50, np.float32)),
+            (TONE, np.zeros(50, np.float32)),
+            (TONE, np.zeros(0, np.float32)),
+            (np.zeros(0, np.float32), np.ones(50, np.float32)),
+        ],
+    )
+    def test_silence_on_either_side_changes_nothing(self, waveform, noise):
+        np.testing.assert_array_equal(add_noise_at_snr(waveform, noise, 5.0), waveform)
+
+
+def test_gain_is_uniform_in_decibels_within_its_bounds():
+    gains = [
+        decibels(float(np.mean(np.square(random_gain(TONE, (0, i), -12.0, 6.0)))))
+        - decibels(np.mean(TONE**2))
+        for i in range(100)
+    ]
+    assert -12.01 <= min(gains) < -9.0
+    assert 3.0 < max(gains) <= 6.01
+    assert np.mean(gains) == pytest.approx(-3.0, abs=1.5)
+
+
+def test_speed_changes_length_and_pitch_together():
+    faster = random_speed(TONE, SEED, 1.25, 1.25).numpy()
+    assert len(faster) == 6400
+    pitch = np.abs(np.fft.rfft(faster)).argmax() * 16000 / len(faster)
+    assert pitch == pytest.approx(440.0 * 1.25, abs=3.0)
+    np.testing.assert_array_equal(random_speed(TONE, SEED, 1.0, 1.0), TONE)
+
+
+def test_excerpts_come_from_everywhere_and_in_order():
+    noise = tf.range(100, dtype=tf.float32)
+    starts = set()
+    for i in range(200):
+        excerpt = random_excerpt(noise, (0, i), 91).numpy()
+        np.testing.assert_array_equal(np.diff(excerpt), 1.0)
+        starts.add(int(excerpt[0]))
+    assert starts == set(range(10))
+    np.testing.assert_array_equal(random_excerpt(noise[:3], SEED, 7), [0, 1, 2, 0, 1, 2, 0])
+
+
+@pytest.mark.parametrize(("make", "decibels_an_octave"), [(white_noise, 0.0), (pink_noise, -3.0)])
+def test_colour_of_noise(make, decibels_an_octave):
+    noise = make(2**16, SEED).numpy()
+    assert np.sqrt(np.mean(noise**2)) == pytest.approx(1.0, abs=0.02)
+    power = np.abs(np.fft.rfft(noise)) ** 2
+    octaves = [np.mean(power[2**k : 2 ** (k + 1)]) for k in range(8, 15)]
+    slope = np.polyfit(np.arange(7), decibels(np.array(octaves)), 1)[0]
+    assert slope == pytest.approx(decibels_an_octave, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda seed: random_gain(TONE, seed, -10.0, 10.0),
+        lambda seed: random_speed(TONE, seed, 0.5, 2.0),
+        lambda seed: random_excerpt(TONE, seed, 1000),
+        lambda seed: white_noise(1000, seed),
+        lambda seed: pink_noise(1000, seed),
+    ],
+)
+def test_same_seed_same_result_in_a_dataset_too(draw):
+    first, again, other = draw(SEED), draw(SEED), draw(OTHER_SEED)
+    np.testing.assert_array_equal(first, again)
+    assert first.shape != other.shape or not np.array_equal(first, other)
+    dataset = tf.data.Dataset.from_tensors(SEED).map(draw)
+    np.testing.assert_allclose(next(iter(dataset)), first, atol=1e-5)
+    assert first.dtype == tf.float32

@@ -1,0 +1,97 @@
+"""Augmentation as a recipe names it: what is on changes, what is off does not, by seed alone."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_ds2.data.augmentation import Augmentation
+
+WAVEFORM = np.random.default_rng(0).normal(0, 0.1, 4000).astype(np.float32)
+FEATURES = np.random.default_rng(1).normal(size=(50, 12)).astype(np.float32)
+
+NOISE = {"white_noise_share": 0.999, "noise_snr_db": (10.0, 10.0)}
+OF_WAVEFORMS = {"noise": NOISE, "gain": {"gain_db": [-6, 6]}}
+OF_FEATURES = {
+    "time_warp": {"time_warp": [0.8, 1.2]},
+    "gaussian_noise": {"gaussian_noise_stddev": 0.1},
+    "time_mask": {"time_masks": 2, "time_mask_max_frames": 20},
+    "frequency_mask": {"frequency_masks": 2, "frequency_mask_max_bins": 8},
+}
+
+
+def seeds(count):
+    return [tf.constant([5, number], tf.int32) for number in range(count)]
+
+
+def test_all_off_changes_nothing():
+    augmentation = Augmentation()
+    for seed in seeds(3):
+        np.testing.assert_array_equal(augmentation.augment_waveform(WAVEFORM, seed), WAVEFORM)
+        np.testing.assert_array_equal(augmentation.augment_features(FEATURES, seed), FEATURES)
+    assert augmentation.longest(123) == 123
+
+
+@pytest.mark.parametrize("numbers", OF_WAVEFORMS.values(), ids=OF_WAVEFORMS)
+def test_each_of_waveforms_changes_them_by_seed(numbers):
+    augment = Augmentation(**numbers).augment_waveform
+    one, again, other = (augment(WAVEFORM, tf.constant([1, n])) for n in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert one.shape == WAVEFORM.shape
+    assert np.abs(one - WAVEFORM).max() > 0
+    assert np.abs(one - other).max() > 0
+
+
+@pytest.mark.parametrize("numbers", OF_FEATURES.values(), ids=OF_FEATURES)
+def test_each_of_features_changes_them_by_seed(numbers):
+    augment = Augmentation(**numbers).augment_features
+    results = [augment(FEATURES, seed).numpy() for seed in seeds(6)]
+    np.testing.assert_array_equal(results[0], augment(FEATURES, seeds(1)[0]))
+    assert any(result.shape != FEATURES.shape or np.any(result != FEATURES) for result in results)
+    assert len({result.tobytes() for result in results}) > 3
+    assert all(result.shape[1] == 12 and np.isfinite(result).all() for result in results)
+
+
+def test_noise_has_the_ratio_asked_for():
+    noisy = Augmentation(**NOISE).augment_waveform(WAVEFORM, seeds(1)[0]).numpy()
+    power = np.mean(WAVEFORM.astype(float) ** 2)
+    snr_db = 10 * np.log10(power / np.mean((noisy - WAVEFORM).astype(float) ** 2))
+    assert snr_db == pytest.approx(10, abs=0.01)
+
+
+def test_noise_comes_to_its_share_of_utterances():
+    augmentation = Augmentation(white_noise_share=0.4, noise_snr_db=(0, 10))
+    augment = tf.function(augmentation.augment_waveform)
+    changed = [np.any(augment(WAVEFORM[:50], seed) != WAVEFORM[:50]) for seed in seeds(300)]
+    assert 0.3 < np.mean(changed) < 0.5
+
+
+def test_a_silent_waveform_stays_finite():
+    silence = np.zeros(100, np.float32)
+    result = Augmentation(**NOISE, gain_db=(-6, 6)).augment_waveform(silence, seeds(1)[0])
+    np.testing.assert_array_equal(result, silence)
+
+
+@pytest.mark.parametrize("rates", [(0.85, 1.15), (0.9, 0.9), (1.1, 1.3), (0.37, 3.0)])
+def test_no_warped_utterance_is_longer_than_planned(rates):
+    augmentation = Augmentation(time_warp=rates)
+    warp = tf.function(augmentation.augment_features, reduce_retracing=True)
+    for frames in (1, 2, 3, 9, 10, 27, 45, 90):
+        lengths = [len(warp(np.zeros((frames, 2), np.float32), seed)) for seed in seeds(25)]
+        assert 1 <= min(lengths) <= max(lengths) <= augmentation.longest(frames)
+
+
+def test_masks_leave_half_of_a_short_utterance():
+    augment = Augmentation(time_masks=1, time_mask_max_frames=100).augment_features
+    features = np.ones((10, 2), np.float32)
+    left = [float(tf.reduce_mean(augment(features, seed))) for seed in seeds(50)]
+    assert min(left) >= 0.5
+    assert min(left) < 0.8
+
+
+def test_masks_write_zero_after_the_noise():
+    augmentation = Augmentation(
+        gaussian_noise_stddev=1.0, frequency_masks=1, frequency_mask_max_bins=12
+    )
+    results = [augmentation.augment_features(FEATURES, seed).numpy() for seed in seeds(10)]
+    hidden = [np.all(result == 0, axis=0).sum() for result in results]
+    assert max(hidden) > 0

@@ -1,0 +1,247 @@
+"""From examples to batches: what is in them, in which order, and the same from any start."""
+
+import numpy as np
+import pytest
+
+from keras_ds2.audio.io import read_audio
+from keras_ds2.data.augmentation import Augmentation
+from keras_ds2.data.batching import plan_epoch
+from keras_ds2.data.checking import check_utterances
+from keras_ds2.data.dataset import evaluation_dataset, feature_dataset, training_dataset
+from keras_ds2.data.features_file import read_features
+from keras_ds2.data.manifest import read_manifest
+from keras_ds2.features.front_end import FeatureFrontEnd
+from keras_ds2.text.alphabet import Alphabet
+from keras_ds2.text.normalization import as_it_is
+from tests.made_up_corpus import RATE, audio_corpus, features_corpus
+
+ALPHABET = Alphabet(list(" abcd"))
+BATCH = 5
+SOUND = Augmentation(white_noise_share=0.5, noise_snr_db=(0, 20), gain_db=(-6, 6))
+EVERYTHING = Augmentation(
+    white_noise_share=0.5,
+    noise_snr_db=(0, 20),
+    gain_db=(-6, 6),
+    time_warp=(0.8, 1.2),
+    gaussian_noise_stddev=0.1,
+    time_masks=1,
+    time_mask_max_frames=10,
+    frequency_masks=1,
+    frequency_mask_max_bins=8,
+)
+
+
+class Corpus:
+    """Examples, their front end, and what it reads of each."""
+
+    def __init__(self, manifest, front_end, read):
+        self.front_end = front_end
+        self.examples, skipped = check_utterances(
+            read_manifest(manifest), front_end, ALPHABET, as_it_is, [2]
+        )
+        assert not skipped
+        self.inputs = [read(example.utterance.filepath) for example in self.examples]
+
+    def features(self, index):
+        """An utterance's features by the front end alone."""
+        return self.front_end(self.inputs[index][np.newaxis]).numpy()[0]
+
+    def training(self, **options):
+        return training_dataset(
+            self.examples, self.front_end, **{"batch_size": BATCH, "epochs": 3, **options}
+        )
+
+    def evaluation(self, batch_size):
+        return evaluation_dataset(self.examples, self.front_end, batch_size=batch_size)
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory):
+    """WAV and FLAC of three rates."""
+    manifest = audio_corpus(tmp_path_factory.mktemp("audio"))
+    return Corpus(manifest, FeatureFrontEnd(sampling_rate=RATE), lambda p: read_audio(p, RATE))
+
+
+@pytest.fixture(scope="module")
+def precomputed(tmp_path_factory):
+    manifest = features_corpus(tmp_path_factory.mktemp("features"))
+    front_end = FeatureFrontEnd(kind="precomputed", num_bins=4, deltas=1)
+    return Corpus(manifest, front_end, lambda path: read_features(path, 4))
+
+
+@pytest.fixture(params=["audio", "precomputed"])
+def corpus(request):
+    return request.getfixturevalue(request.param)
+
+
+def content(dataset):
+    """All batches as bytes and shapes: equal only where every bit is."""
+    return [
+        {name: (value.shape, value.tobytes()) for part in batch for name, value in part.items()}
+        for batch in dataset.as_numpy_iterator()
+    ]
+
+
+def expected_indices(corpus, epochs, seed=0, augmentation=None, **options):
+    augmentation = augmentation or Augmentation()
+    frames = [augmentation.longest(example.frames) for example in corpus.examples]
+    for epoch in epochs:
+        yield from plan_epoch(frames, BATCH, epoch=epoch, seed=seed, **options)
+
+
+def assert_holds(corpus, batch, indices, width):
+    """A batch holds these utterances in this order, padded with zeros to this width."""
+    inputs, labels = batch
+    assert inputs["features"].shape == (len(indices), width, corpus.front_end.num_output_bins)
+    assert inputs["features"].dtype == np.float32
+    assert {inputs["feature_length"].dtype, labels["label_length"].dtype} == {np.dtype("int32")}
+    assert labels["labels"].dtype == np.int32
+    assert labels["labels"].shape[1] == labels["label_length"].max()
+    for row, index in enumerate(indices):
+        example = corpus.examples[index]
+        length, symbols = inputs["feature_length"][row], labels["label_length"][row]
+        assert (length, symbols) == (example.frames, len(example.labels))
+        np.testing.assert_array_equal(labels["labels"][row, :symbols], example.labels)
+        assert not labels["labels"][row, symbols:].any()
+        features = inputs["features"][row]
+        np.testing.assert_allclose(features[:length], corpus.features(index), atol=1e-3)
+        assert not features[length:].any()
+
+
+class TestTraining:
+    def test_batches_are_the_planned_ones(self, corpus):
+        batches = list(corpus.training(seed=3, num_buckets=2).as_numpy_iterator())
+        plan = list(expected_indices(corpus, range(3), seed=3, num_buckets=2))
+        assert len({batch.width for batch in plan}) == 2
+        for batch, planned in zip(batches, plan, strict=True):
+            assert_holds(corpus, batch, planned.indices, planned.width)
+
+    def test_without_sorta_grad_the_first_epoch_is_in_another_order(self, precomputed):
+        lengths = [
+            [batch[0]["feature_length"].max() for batch in dataset.as_numpy_iterator()]
+            for dataset in (
+                precomputed.training(epochs=1, seed=1),
+                precomputed.training(epochs=1, seed=1, sorta_grad=False),
+            )
+        ]
+        assert lengths[0] == sorted(lengths[0])
+        assert lengths[1] != lengths[0]
+
+    def test_from_any_start_it_is_the_rest_of_the_whole(self, corpus):
+        whole = content(corpus.training(seed=7, augmentation=EVERYTHING))
+        per_epoch = len(whole) // 3
+        # A graph that decodes audio takes seconds to build: one start tells enough of it.
+        audio = corpus.front_end.kind == "log_spectrogram"
+        for epoch, step in [(1, 2)] if audio else [(0, 2), (1, 0), (2, 1), (3, 0)]:
+            rest = corpus.training(
+                seed=7, augmentation=EVERYTHING, first_epoch=epoch, first_step=step
+            )
+            assert content(rest) == whole[epoch * per_epoch + step :]
+
+    def test_augmentation_is_another_in_each_epoch_and_for_each_seed(self, precomputed):
+        def spoken(**options):
+            """The features of each utterance, by its labels."""
+            found = {}
+            for inputs, labels in precomputed.training(augmentation=EVERYTHING, **options):
+                for row, length in enumerate(inputs["feature_length"]):
+                    key = labels["labels"][row].numpy()[: labels["label_length"][row]].tobytes()
+                    found[key] = inputs["features"][row, :length].numpy().tobytes()
+            return found
+
+        first, second, other = (
+            spoken(epochs=1),
+            spoken(epochs=2, first_epoch=1),
+            spoken(epochs=1, seed=1),
+        )
+        assert len(first) == len(precomputed.examples)
+        for label, features in first.items():
+            assert second[label] != features
+            assert other[label] != features
+
+    def test_waveforms_are_augmented_before_their_features(self, audio):
+        planned = next(iter(expected_indices(audio, [0])))
+        inputs, _ = next(audio.training(epochs=1, augmentation=SOUND).as_numpy_iterator())
+        changed = []
+        for row, index in enumerate(planned.indices):
+            plain = audio.features(index)
+            assert inputs["feature_length"][row] == len(plain)
+            # Features are normalised, so that a gain alone would not show: noise does.
+            changed.append(np.abs(inputs["features"][row, : len(plain)] - plain).max() > 0.1)
+        assert 0 < sum(changed) < BATCH
+
+    def test_features_have_no_waveform_to_augment(self, precomputed):
+        plain = content(precomputed.training(epochs=1))
+        assert content(precomputed.training(epochs=1, augmentation=SOUND)) == plain
+
+    def test_warped_utterances_fit_their_batches(self, precomputed):
+        warp = Augmentation(time_warp=(0.5, 2.0))
+        plan = expected_indices(precomputed, range(6), augmentation=warp)
+        dataset = precomputed.training(epochs=6, augmentation=warp)
+        lengths = []
+        for (inputs, _), planned in zip(dataset.as_numpy_iterator(), plan, strict=True):
+            assert inputs["features"].shape[1] == planned.width
+            frames = np.array([precomputed.examples[i].frames for i in planned.indices])
+            lengths.extend(inputs["feature_length"] / frames)
+        assert min(lengths) < 0.7
+        assert max(lengths) > 1.4
+
+    def test_any_seed_will_do(self, precomputed):
+        one, other = (
+            content(precomputed.training(epochs=1, seed=seed, augmentation=EVERYTHING))
+            for seed in (2**31 - 1, 2**40 + 5)
+        )
+        assert one != other
+
+
+class TestEvaluation:
+    @pytest.mark.parametrize("batch_size", [1, 5, 100])
+    def test_all_once_in_their_order(self, precomputed, batch_size):
+        self.assert_in_order(precomputed, batch_size)
+
+    def test_audio_too(self, audio):
+        self.assert_in_order(audio, 5)
+
+    def assert_in_order(self, corpus, batch_size):
+        count, seen = len(corpus.examples), 0
+        for batch in corpus.evaluation(batch_size).as_numpy_iterator():
+            indices = range(seen, min(seen + batch_size, count))
+            width = max(corpus.examples[index].frames for index in indices)
+            assert_holds(corpus, batch, indices, width)
+            seen += len(indices)
+        assert seen == count
+
+    def test_it_can_be_gone_through_again(self, precomputed):
+        dataset = precomputed.evaluation(5)
+        assert content(dataset) == content(dataset)
+
+
+def test_feature_dataset_gives_what_the_front_end_reads(precomputed):
+    rows = feature_dataset(precomputed.examples, precomputed.front_end).as_numpy_iterator()
+    for (inputs, length), expected in zip(rows, precomputed.inputs, strict=True):
+        assert length == len(expected)
+        np.testing.assert_array_equal(inputs, expected)
+
+
+def test_corpus_statistics_are_used_in_every_batch(tmp_path):
+    front_end = FeatureFrontEnd(kind="precomputed", num_bins=4, normalization="corpus")
+    corpus = Corpus(features_corpus(tmp_path), front_end, lambda path: read_features(path, 4))
+    front_end.adapt(feature_dataset(corpus.examples, front_end))
+    rows = [
+        inputs["features"][row, :length]
+        for inputs, _ in corpus.training(epochs=1).as_numpy_iterator()
+        for row, length in enumerate(inputs["feature_length"])
+    ]
+    frames = np.concatenate(rows)
+    np.testing.assert_allclose(frames.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(frames.std(axis=0), 1, atol=1e-3)
+
+
+def test_an_utterance_without_labels_has_none(tmp_path):
+    manifest = features_corpus(tmp_path, texts=("xx", "yy"))
+    front_end = FeatureFrontEnd(kind="precomputed", num_bins=4)
+    examples, _ = check_utterances(
+        read_manifest(manifest), front_end, ALPHABET, as_it_is, [2], keep_unknown_symbols=True
+    )
+    ((_, labels),) = evaluation_dataset(examples, front_end, batch_size=2).as_numpy_iterator()
+    assert labels["labels"].shape == (2, 0)
+    assert labels["label_length"].tolist() == [0, 0]

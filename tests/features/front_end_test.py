@@ -1,0 +1,173 @@
+"""The front end is its parts in a row, alike in a dataset, in a model and after loading."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_ds2.features import Deltas, FeatureFrontEnd, FeatureNormalization, LogSpectrogram
+from keras_ds2.sequence import frames_in, lengths_to_mask
+
+LENGTHS = [4000, 2500, 320, 100]
+
+
+def padded_waveforms(padding=0.0):
+    waveforms = 0.1 * np.random.default_rng(0).normal(size=(4, 4000)).astype(np.float32)
+    mask = lengths_to_mask(LENGTHS, 4000)
+    waveforms[~mask.numpy()] = padding
+    return tf.constant(waveforms), mask
+
+
+def padded_precomputed(padding=0.0):
+    features = np.random.default_rng(0).normal(size=(4, 40, 13), loc=2.0).astype(np.float32)
+    lengths = [40, 25, 1, 0]
+    mask = lengths_to_mask(lengths, 40)
+    features[~mask.numpy()] = padding
+    return tf.constant(features), mask, lengths
+
+
+def test_is_its_parts_in_a_row():
+    waveforms, mask = padded_waveforms()
+    front_end = FeatureFrontEnd(deltas=1)
+    spectrogram = LogSpectrogram()
+    expected = spectrogram(waveforms, mask=mask)
+    frames_mask = spectrogram.compute_mask(waveforms, mask)
+    expected = Deltas(1)(expected, mask=frames_mask)
+    expected = FeatureNormalization()(expected, mask=frames_mask)
+    result = front_end(waveforms, mask=mask)
+    np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(front_end.compute_mask(waveforms, mask), frames_mask)
+    assert result.shape == front_end.compute_output_shape(waveforms.shape)
+    assert result.shape[-1] == front_end.num_output_bins == 322
+
+
+@pytest.mark.parametrize("normalization", ["utterance", "none"])
+def test_precomputed_features_take_the_same_road(normalization):
+    features, mask, _ = padded_precomputed(padding=np.nan)
+    front_end = FeatureFrontEnd("precomputed", num_bins=13, deltas=2, normalization=normalization)
+    result = front_end(features, mask=mask)
+    expected = Deltas(2)(features, mask=mask)
+    if normalization == "utterance":
+        expected = FeatureNormalization()(expected, mask=mask)
+    np.testing.assert_array_equal(result, expected)
+    assert result.shape[-1] == front_end.num_output_bins == 39
+
+
+@pytest.mark.parametrize("kind", ["log_spectrogram", "precomputed"])
+@pytest.mark.parametrize("normalization", ["utterance", "corpus", "none"])
+def test_padding_is_never_read(kind, normalization):
+    if kind == "precomputed":
+        (clean, mask, lengths), (dirty, *_) = padded_precomputed(), padded_precomputed(np.nan)
+        front_end = FeatureFrontEnd(kind, num_bins=13, deltas=1, normalization=normalization)
+    else:
+        (clean, mask), (dirty, _), lengths = padded_waveforms(), padded_waveforms(np.nan), LENGTHS
+        front_end = FeatureFrontEnd(kind, deltas=1, normalization=normalization)
+    if normalization == "corpus":
+        front_end.adapt([(dirty, lengths)])
+    together = front_end(dirty, mask=mask)
+    assert np.isfinite(together).all()
+    np.testing.assert_array_equal(front_end(clean, mask=mask), together)
+    for row, length in enumerate(lengths):
+        frames = front_end.frames(length)
+        np.testing.assert_array_equal(together[row, frames:], 0.0)
+        if frames:
+            alone = front_end(clean[row : row + 1, :length])[0]
+            np.testing.assert_allclose(together[row, :frames], alone, atol=2e-4)
+
+
+def test_frames():
+    assert FeatureFrontEnd().frames(16000) == frames_in(16000, 320, 160) == 99
+    assert FeatureFrontEnd("precomputed", num_bins=13).frames(77) == 77
+    np.testing.assert_array_equal(FeatureFrontEnd().frames(tf.constant([320, 319])), [1, 0])
+
+
+class TestCorpusStatistics:
+    def adapted(self):
+        waveforms, mask = padded_waveforms()
+        front_end = FeatureFrontEnd(deltas=1, normalization="corpus")
+        front_end.adapt([(waveforms, LENGTHS)])
+        return front_end, waveforms, mask
+
+    def test_the_corpus_comes_out_normalised(self):
+        front_end, waveforms, mask = self.adapted()
+        result = front_end(waveforms, mask=mask).numpy()
+        real = result[front_end.compute_mask(waveforms, mask).numpy()]
+        np.testing.assert_allclose(real.mean(axis=0), 0.0, atol=1e-4)
+        np.testing.assert_allclose(real.std(axis=0), 1.0, atol=1e-3)
+
+    def test_utterance_by_utterance_from_a_dataset(self):
+        front_end, waveforms, mask = self.adapted()
+        one_by_one = FeatureFrontEnd(deltas=1, normalization="corpus")
+        one_by_one.adapt(tf.data.Dataset.from_tensor_slices((waveforms, LENGTHS)))
+        np.testing.assert_allclose(
+            one_by_one(waveforms, mask=mask), front_end(waveforms, mask=mask), atol=1e-4
+        )
+
+    def test_config_and_weights_bring_it_back(self, tmp_path):
+        front_end, waveforms, mask = self.adapted()
+        keras.saving.save_weights(front_end, tmp_path / "front_end.weights.h5")
+        config = json.loads(json.dumps(front_end.get_config()))
+        loaded = FeatureFrontEnd.from_config(config)
+        loaded.build((None, None))
+        keras.saving.load_weights(loaded, tmp_path / "front_end.weights.h5")
+        np.testing.assert_array_equal(loaded(waveforms, mask=mask), front_end(waveforms, mask=mask))
+
+    def test_adapt_is_refused_where_nothing_is_kept(self):
+        with pytest.raises(ValueError, match="this front end has 'utterance'"):
+            FeatureFrontEnd().adapt([])
+
+
+@pytest.mark.parametrize("normalization", ["utterance", "corpus"])
+def test_in_a_dataset_and_in_a_saved_model(normalization, tmp_path):
+    waveforms, mask = padded_waveforms()
+    front_end = FeatureFrontEnd(normalization=normalization)
+    if normalization == "corpus":
+        front_end.adapt([(waveforms, LENGTHS)])
+    expected = front_end(waveforms, mask=mask)
+
+    dataset = tf.data.Dataset.from_tensor_slices((waveforms, LENGTHS)).map(
+        lambda waveform, length: front_end(waveform[tf.newaxis, :length])[0],
+        num_parallel_calls=2,
+    )
+    for row, features in enumerate(dataset):
+        np.testing.assert_allclose(features, expected[row, : len(features)], atol=2e-4)
+        assert len(features) == front_end.frames(LENGTHS[row])
+
+    inputs = keras.Input((None,)), keras.Input((None,), dtype="bool")
+    model = keras.Model(inputs, front_end(inputs[0], mask=inputs[1]))
+    assert model.output_shape == (None, None, 161)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded([waveforms, mask]), expected, atol=1e-5)
+
+
+def test_mixed_precision_rounds_only_the_result():
+    waveforms, mask = padded_waveforms()
+    exact = FeatureFrontEnd()(waveforms, mask=mask)
+    keras.config.set_dtype_policy("mixed_float16")
+    rounded = FeatureFrontEnd()(waveforms, mask=mask)
+    assert rounded.dtype == tf.float16
+    np.testing.assert_array_equal(rounded, tf.cast(exact, tf.float16))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"kind": "mel"}, "kind: expected one of log_spectrogram, precomputed, received 'mel'"),
+        ({"normalization": "batch"}, "normalization: expected one of utterance, corpus, none"),
+        ({"kind": "precomputed"}, "num_bins: expected the bins of a precomputed frame"),
+        ({"num_bins": 80}, "gives 161, received 80; leave it out"),
+        ({"window_ms": -1.0}, "window_ms: expected > 0"),
+        ({"deltas": -1}, "order: expected >= 0"),
+    ],
+)
+def test_impossible_settings(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        FeatureFrontEnd(**arguments)
+
+
+def test_precomputed_features_of_other_bins_are_refused():
+    with pytest.raises(ValueError, match="expected num_bins=13 on the last axis"):
+        FeatureFrontEnd("precomputed", num_bins=13)(np.zeros((1, 5, 40), np.float32))

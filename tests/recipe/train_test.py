@@ -1,0 +1,245 @@
+"""A recipe trained into a run folder: whole, broken off and gone on with, and refused folders."""
+
+import io
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from keras_ds2.recipe import RecipeError, load_recipe
+from keras_ds2.recipe.build import DataError
+from keras_ds2.recipe.train import OutputError, check_output, train_recipe
+from keras_ds2.recognition import Recognizer
+from keras_ds2.recognition.recognizer import load_best_weights
+from keras_ds2.recognition.run_folder import read_configuration
+from keras_ds2.training.callbacks import TrainingInterrupted, ValidationScores
+from keras_ds2.training.checkpoints import CheckpointStore
+from tests.made_up_corpus import features_corpus, features_of, tiny_recipe
+
+EPOCHS, STEPS = 3, 3
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Twelve utterances to train on, one of which cannot be used, and three to choose by."""
+    folder = tmp_path_factory.mktemp("corpus")
+    features_corpus(folder)
+    features_corpus(folder, ("ab", "cad", "bad"), "validation", seed=100)
+    (folder / "train_5.npy").write_bytes(b"")
+    return folder
+
+
+def recipe(corpus, **changes):
+    """Whatever is random in training is in use."""
+    numbers = {
+        "features__normalization": "corpus",
+        "augmentation__time_warp": [0.9, 1.1],
+        "augmentation__gaussian_noise_stddev": 0.1,
+        "model__rnn_type": "gru",
+        "training__epochs": EPOCHS,
+        "training__learning_rate": 0.02,
+        "training__warmup_steps": 2,
+        "training__schedule": "cosine",
+        "training__weight_decay": 0.01,
+        "training__clip_norm": 5.0,
+    }
+    return tiny_recipe(corpus, **{**numbers, **changes})
+
+
+def run(corpus, output, **changes):
+    """Trains; returns the history and what was shown."""
+    screen = io.StringIO()
+    history = train_recipe(recipe(corpus, **changes), output, Console(file=screen, width=200))
+    return history, screen.getvalue()
+
+
+@pytest.fixture(scope="module")
+def whole(corpus, tmp_path_factory):
+    """A run without a break: folder, history, what was shown."""
+    folder = tmp_path_factory.mktemp("runs") / "deep" / "whole"
+    return folder, *run(corpus, folder)
+
+
+def snapshot(folder):
+    return {
+        path.relative_to(folder): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def best_weights(folder):
+    model = read_configuration(folder)["model"]
+    load_best_weights(model, folder)
+    return model.get_weights()
+
+
+class TestWholeRun:
+    def test_holds_what_evaluate_transcribe_and_a_resumed_run_need(self, whole):
+        names = {path.name for path in whole[0].iterdir()}
+        assert names == {
+            "recipe.yaml",
+            "recognizer.json",
+            "alphabet.json",
+            "front_end.weights.h5",
+            "best.weights.h5",
+            "skipped.txt",
+            "log.csv",
+            "checkpoints",
+            "tensorboard",
+        }
+        assert len(CheckpointStore(whole[0] / "checkpoints").saved()) == 2
+
+    def test_the_recipe_is_kept_as_it_was_used(self, whole, corpus):
+        kept = load_recipe(whole[0] / "recipe.yaml")
+        assert kept == recipe(corpus).with_absolute_folder()
+
+    def test_it_learns(self, whole):
+        rows = whole[1].rows
+        assert [row["epoch"] for row in rows] == [1, 2, 3]
+        assert rows[-1]["loss"] < rows[0]["loss"]
+        assert rows[-1]["val_loss"] < rows[0]["val_loss"]
+
+    def test_the_rate_follows_the_recipe(self, whole):
+        # Two steps of rise, then a cosine over the other seven.
+        share = [(step - 2) / (EPOCHS * STEPS - 2) for step in (3, 6, 9)]
+        expected = [0.02 * 0.5 * (1 + np.cos(np.pi * each)) for each in share]
+        rates = [row["learning_rate"] for row in whole[1].rows]
+        assert rates == pytest.approx(expected, abs=1e-6)
+
+    def test_what_was_skipped_is_told_and_written(self, whole, corpus):
+        text = (whole[0] / "skipped.txt").read_text()
+        assert text.startswith(f"{corpus}/train.jsonl:6: {corpus}/train_5.npy: ")
+        assert text.count("\n") == 1
+        screen = whole[2]
+        assert "training on 11 utterances" in screen
+        assert "1 skipped as unusable" in screen
+        assert f"skipped {corpus}/train.jsonl:6" in screen
+        assert "6 symbols with blank, a step every 20 ms" in screen
+
+    def test_each_epoch_shows_scores_and_transcripts(self, whole):
+        assert whole[2].count("validation: loss") == EPOCHS
+        assert whole[2].count("said  ") == 3 * EPOCHS
+
+    def test_it_transcribes(self, whole):
+        recognizer = Recognizer.load(whole[0])
+        assert set(recognizer.transcribe(features_of("bad"))) <= set("abcd ")
+
+
+class TestGoingOn:
+    def test_broken_off_twice_it_ends_as_the_whole(self, whole, corpus, tmp_path, monkeypatch):
+        output = tmp_path / "run"
+        for steps in (STEPS + 2, 2):  # in the second epoch, and in the third
+            with monkeypatch.context() as patch:
+                done = []
+
+                def count(self, batch, logs=None, done=done, steps=steps):
+                    done.append(batch)
+                    if len(done) == steps:
+                        os.kill(os.getpid(), signal.SIGINT)
+
+                patch.setattr(ValidationScores, "on_train_batch_end", count)
+                with pytest.raises(TrainingInterrupted):
+                    run(corpus, output)
+        history, screen = run(corpus, output)
+        assert "going on from epoch 3, step 2" in screen
+        assert [row["epoch"] for row in history.rows] == [1, 2, 3]
+        for one, two in zip(history.rows, whole[1].rows, strict=True):
+            for key in ("val_loss", "val_wer", "val_cer", "learning_rate"):
+                assert one[key] == pytest.approx(two[key], rel=1e-5)
+        for one, two in zip(best_weights(output), best_weights(whole[0]), strict=True):
+            np.testing.assert_allclose(one, two, atol=1e-6)
+
+    def test_after_the_end_nothing_is_left_to_do(self, whole, corpus, monkeypatch):
+        def no_training(*arguments, **options):
+            raise AssertionError("trained again")
+
+        def content():
+            files = {name: content for name, (_, content) in snapshot(whole[0]).items()}
+            del files[Path("front_end.weights.h5")]  # holds names that Keras numbers
+            statistics = read_configuration(whole[0])["front_end"].get_weights()
+            return files, [each.tolist() for each in statistics]
+
+        monkeypatch.setattr("keras.Model.fit", no_training)
+        before = content()
+        history, _ = run(corpus, whole[0])
+        assert history.rows == whole[1].rows
+        assert content() == before
+
+    def test_from_any_folder(self, whole, corpus, tmp_path, monkeypatch):
+        monkeypatch.chdir(corpus)
+        check_output(whole[0], recipe(".").with_absolute_folder())
+
+
+class TestRefused:
+    """Folders that cannot be used: an error, and nothing in them is touched."""
+
+    def refused(self, corpus, output, message, **changes):
+        before = snapshot(output) if output.is_dir() else None
+        with pytest.raises(OutputError, match=message) as caught:
+            run(corpus, output, **changes)
+        assert str(output) in str(caught.value)
+        if before is not None:
+            assert snapshot(output) == before
+        return str(caught.value)
+
+    def test_a_file(self, corpus, tmp_path):
+        path = tmp_path / "run"
+        path.write_text("mine")
+        self.refused(corpus, path, "expected a folder, found a file")
+        self.refused(corpus, path / "deeper", f"cannot be made, {path} is not writable")
+        assert path.read_text() == "mine"
+
+    def test_a_folder_with_other_files(self, corpus, tmp_path):
+        (tmp_path / "notes.txt").write_text("mine")
+        self.refused(corpus, tmp_path, "holds files but no run")
+
+    def test_a_folder_or_parent_that_cannot_be_written(self, corpus, tmp_path, monkeypatch):
+        # The tests may run as root, who may write everywhere.
+        monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+        self.refused(corpus, tmp_path, "not writable; change its rights")
+        self.refused(corpus, tmp_path / "run", f"cannot be made, {tmp_path} is not writable")
+        assert not (tmp_path / "run").exists()
+
+    def test_another_recipes_run(self, whole, corpus):
+        message = self.refused(
+            corpus,
+            whole[0],
+            "holds the run of another recipe",
+            model__units=9,
+            training__clip_norm=None,
+            description="another",
+        )
+        assert message.split("\n")[1:] == [
+            "  description: '', 'another'",
+            "  model.units: 8, 9",
+            "  training.clip_norm: 5.0, None",
+        ]
+
+    def test_a_run_whose_recipe_is_damaged(self, corpus, tmp_path):
+        (tmp_path / "recipe.yaml").write_text("name: [")
+        with pytest.raises(RecipeError, match=str(tmp_path / "recipe.yaml")):
+            run(corpus, tmp_path)
+
+    def test_a_run_with_another_alphabet(self, whole, corpus):
+        manifest = corpus / "train.jsonl"
+        text = manifest.read_text()
+        manifest.write_text(text.replace('"dad"', '"def"'))
+        try:
+            self.refused(corpus, whole[0], "transcripts have changed since this run began")
+        finally:
+            manifest.write_text(text)
+
+    def test_an_empty_folder_is_fine(self, corpus, tmp_path):
+        check_output(tmp_path, recipe(corpus))
+        check_output(tmp_path / "a" / "b", recipe(corpus))
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_absent_data_are_told_before_anything_is_written(tmp_path):
+    with pytest.raises(DataError, match="record ten people"):
+        run(tmp_path / "nowhere", tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
