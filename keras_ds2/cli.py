@@ -89,7 +89,7 @@ def _train(chosen, console):
 
     recipe = load_recipe(find_recipe(chosen.recipe), chosen.set)
     train_recipe(recipe, chosen.output, console)
-    console.print(f"done: {chosen.output}", highlight=False)
+    console.print(f"done: {chosen.output}", highlight=False, soft_wrap=True)
     return 0
 
 

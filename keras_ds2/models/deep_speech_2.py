@@ -302,6 +302,11 @@ def _check(numbers):
         lambda value: value in RECURRENT_INITIALIZERS,
         "'orthogonal' or 'identity'",
     )
+    if numbers["rnn_type"] == "gru" and numbers["recurrent_initializer"] == "identity":
+        raise ValueError(
+            "recurrent_initializer: expected 'orthogonal' for rnn_type 'gru', received 'identity', "
+            "which would set one of its three gates alone."
+        )
     expect("recurrent_gain", lambda value: value > 0, "a factor > 0")
     expect("vocabulary_size", int_from(2), "an int >= 2 (symbols and blank)")
     for key in ("num_bins", "num_conv_layers", "num_rnn_layers", "units"):

@@ -199,7 +199,9 @@ def _report_data(built, console):
         highlight=False,
     )
     for skipped in built.skipped[:10]:
-        console.print(f"  skipped {skipped}", style="yellow", highlight=False, markup=False)
+        console.print(
+            f"  skipped {skipped}", style="yellow", highlight=False, markup=False, soft_wrap=True
+        )
     if len(built.skipped) > 10:
         console.print(f"  ... all of them in {SKIPPED}", style="yellow", highlight=False)
 

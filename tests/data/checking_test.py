@@ -175,7 +175,7 @@ class TestFeatures:
     @pytest.mark.parametrize(
         ("array", "reason"),
         [
-            (np.array([{}], object), "Object arrays cannot be loaded"),
+            (np.array([{}], object), "expected real numbers, received type |O"),
             (np.full((9, 4), np.nan), "not finite"),
             (np.zeros((9, 5)), "expected shape (frames, 4), received (9, 5)"),
             (np.zeros((0, 4)), "received (0, 4)"),

@@ -1,9 +1,13 @@
 """Precomputed features: what is read, and every way in which a file can be wrong."""
 
 import contextlib
+import gc
 import io
 import pickle
 import random
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -56,16 +60,23 @@ def test_numbers_are_read_as_float32(tmp_path, array):
     [
         (b"", "cannot be read as a .npy array"),
         (b"RIFF....WAVE", "cannot be read as a .npy array"),
-        (npy(GOOD)[:-1], "cannot be read as a .npy array"),
+        (npy(GOOD)[:-1], r"truncated: 111 of 112 bytes\); write it again with numpy.save"),
         (npy(GOOD)[:40], "cannot be read as a .npy array"),
         (npz(GOOD), "cannot be read as a .npy array"),
         (npz(GOOD)[:60], "cannot be read as a .npy array"),
-        (with_shape("(70000000000000, 4)"), "cannot be read as a .npy array"),
+        (with_shape("(7000000000000, 4)"), "truncated: 112 of 112000000000000 bytes"),
+        (with_shape("(-7, 4)"), "expected descr, fortran_order and shape"),
+        (npy(GOOD).replace(b"<f4", b"<f3"), "cannot be read as a .npy array"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "a header of at most 10000 bytes"),
+        (npy(np.zeros(3, [("a", "f4")])), "expected descr, fortran_order and shape"),
         (npy(GOOD).replace(b"{'descr'", b"{((((((("), "cannot be read as a .npy array"),
-        (npy(np.array([{}, 1], object), allow_pickle=True), "Object arrays cannot be loaded"),
-        (npy(GOOD.astype(complex)), "expected an array of real numbers, received complex128"),
-        (npy(GOOD > 0), "expected an array of real numbers, received bool"),
-        (npy(np.array([["a"] * 4])), "expected an array of real numbers, received <U1"),
+        (
+            npy(np.array([{}, 1], object), allow_pickle=True),
+            r"expected real numbers, received type \|O",
+        ),
+        (npy(GOOD.astype(complex)), "expected real numbers, received type <c16"),
+        (npy(GOOD > 0), r"expected real numbers, received type \|b1"),
+        (npy(np.array([["a"] * 4])), "expected real numbers, received type <U1"),
         (npy(GOOD[0]), r"expected shape \(frames, 4\), received \(4,\)"),
         (npy(np.float32(1)), r"expected shape \(frames, 4\), received \(\)"),
         (npy(GOOD[:, :3]), r"received \(7, 3\); set features.num_bins"),
@@ -111,6 +122,28 @@ def test_a_pickle_is_refused_and_not_run(tmp_path, content):
 def test_absent_files_and_folders(tmp_path, name):
     with pytest.raises(FeaturesError, match=r"cannot be read as a \.npy array"):
         read_features(tmp_path / name, 4)
+
+
+def test_threads_do_not_disturb_each_other(tmp_path):
+    # numpy.load's way of reading headers fails where the garbage collector lets threads in.
+    path = tmp_path / "a.npy"
+    np.save(path, GOOD)
+    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
+
+    def let_others_in(*arguments):
+        time.sleep(0)
+
+    gc.callbacks.append(let_others_in)
+    gc.set_threshold(5)
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(lambda _: read_features(path, 4), range(5000)))
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(let_others_in)
+        sys.setswitchinterval(interval)
+    assert all(np.array_equal(result, GOOD) for result in results)
 
 
 def test_a_damaged_file_raises_nothing_else(tmp_path):

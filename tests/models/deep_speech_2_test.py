@@ -273,6 +273,10 @@ def test_exported_it_serves_every_shape(tmp_path, inputs):
         ({"conv_type": "3d"}, "conv_type: expected '2d' or '1d', received '3d'"),
         ({"rnn_type": "lstm"}, "rnn_type: expected 'relu' or 'gru', received 'lstm'"),
         ({"recurrent_initializer": "zeros"}, "recurrent_initializer: expected 'orthogonal' or"),
+        (
+            {"recurrent_initializer": "identity", "rnn_type": "gru"},
+            "recurrent_initializer: expected 'orthogonal' for rnn_type 'gru'",
+        ),
         ({"recurrent_gain": 0}, "recurrent_gain: expected a factor > 0, received 0"),
         ({"conv_filters": [4, 4]}, "conv_filters: expected 1 entries, one a convolution"),
         ({"conv_filters": 4}, "conv_filters: expected 1 entries, one a convolution"),

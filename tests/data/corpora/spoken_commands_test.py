@@ -20,7 +20,8 @@ needs_demo_extra = pytest.mark.skipif(
     importlib.util.find_spec("espeakng_loader") is None or importlib.util.find_spec("soxr") is None,
     reason="the extra demo (espeakng-loader, soxr) is not installed",
 )
-SMALL = {"num_train": 40, "num_validation": 8, "num_test": 12}
+COUNTS = {"train": 1800, "validation": 100, "test": 150}
+SMALL = {"num_words": 20, "num_train": 30, "num_validation": 8, "num_test": 12}
 
 
 def read_rows(manifest):
@@ -71,7 +72,7 @@ class TestPlan:
 
     @pytest.mark.parametrize("seed", range(3))
     def test_held_out_sentences_are_not_in_training(self, seed):
-        plan = _plan({"train": 1800, "validation": 100, "test": 150}, seed)
+        plan = _plan(COUNTS, 0, seed)
         texts = {split: {one.text for one in plan if one.split == split} for split in SPLITS}
         assert not texts["train"] & (texts["validation"] | texts["test"])
         assert not texts["validation"] & texts["test"]
@@ -79,7 +80,7 @@ class TestPlan:
         assert words == set(command_vocabulary())
 
     def test_voices_are_used_evenly(self):
-        plan = _plan({"train": 1800, "validation": 100, "test": 150}, 0)
+        plan = _plan(COUNTS, 700, 0)
         for split in SPLITS:
             used = [one.voice for one in plan if one.split == split]
             counts = [used.count(voice) for voice in VOICES[split]]
@@ -87,8 +88,14 @@ class TestPlan:
 
     def test_a_seed_is_a_corpus(self):
         counts = {"train": 30, "validation": 5, "test": 5}
-        assert _plan(counts, 4) == _plan(counts, 4)
-        assert _plan(counts, 4) != _plan(counts, 5)
+        assert _plan(counts, 9, 4) == _plan(counts, 9, 4)
+        assert _plan(counts, 9, 4) != _plan(counts, 9, 5)
+
+    def test_each_word_of_the_vocabulary_in_turn_stands_alone(self):
+        plan = _plan(COUNTS, 2 * len(command_vocabulary()), 0)
+        alone = [one.text for one in plan if " " not in one.text]
+        assert sorted(alone) == sorted(2 * command_vocabulary())
+        assert {one.split for one in plan if " " not in one.text} == {"train"}
 
 
 @needs_demo_extra
@@ -98,11 +105,12 @@ class TestCorpus:
         assert manifests == {split: folder / f"{split}.jsonl" for split in SPLITS}
         for split, manifest in manifests.items():
             rows = read_rows(manifest)
-            assert len(rows) == SMALL[f"num_{split}"]
+            alone = SMALL["num_words"] if split == "train" else 0
+            assert len(rows) == SMALL[f"num_{split}"] + alone
             assert {row["speaker"] for row in rows} <= set(VOICES[split])
             for row in rows:
                 assert set(row["text"].split()) <= set(command_vocabulary())
-                assert 130 <= row["words_per_minute"] <= 200
+                assert 110 <= row["words_per_minute"] <= 150
                 assert 15.0 <= row["snr_db"] <= 40.0
 
     def test_sound_is_neither_silent_nor_clipped(self, corpus):
@@ -110,7 +118,7 @@ class TestCorpus:
             for row in read_rows(manifest):
                 pcm = read_pcm(manifest.parent / row["audio_filepath"]).astype(np.float64)
                 assert len(pcm) / SAMPLING_RATE == pytest.approx(row["duration"], abs=1e-4)
-                assert 0.7 < row["duration"] < 4.0
+                assert 0.3 < row["duration"] < 5.0
                 assert 1000 < np.abs(pcm).max() < 32000
                 assert pcm.std() > 500
                 assert abs(pcm.mean()) < 50
@@ -142,7 +150,8 @@ class TestCorpus:
         calls = []
         make_spoken_commands(
             tmp_path / "c",
-            num_train=3,
+            num_words=1,
+            num_train=2,
             num_validation=1,
             num_test=2,
             progress=lambda done, total: calls.append((done, total)),
@@ -173,7 +182,9 @@ class TestFolder:
 
     def test_an_empty_folder_is_taken(self, tmp_path):
         (tmp_path / "c").mkdir()
-        manifests = make_spoken_commands(tmp_path / "c", num_train=1, num_validation=1, num_test=1)
+        manifests = make_spoken_commands(
+            tmp_path / "c", num_words=0, num_train=1, num_validation=1, num_test=1
+        )
         assert all(manifest.is_file() for manifest in manifests.values())
         assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
@@ -193,5 +204,7 @@ class TestFolder:
     @pytest.mark.parametrize("name", SMALL)
     def test_too_few_utterances_are_refused(self, tmp_path, name):
         with pytest.raises(ValueError, match=name):
-            make_spoken_commands(tmp_path / "c", **{**SMALL, name: 0})
+            make_spoken_commands(
+                tmp_path / "c", **{**SMALL, name: 0 if name != "num_words" else -1}
+            )
         assert not (tmp_path / "c").exists()
