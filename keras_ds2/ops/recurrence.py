@@ -24,9 +24,7 @@ def clipped_relu_recurrence(inputs, recurrent_kernel, mask=None, max_value=20.0)
     Returns:
         The states, `(directions, batch, time, units)`; at a masked step the state handed on.
     """
-    if mask is None:
-        mask = tf.ones(tf.shape(inputs)[:3], tf.bool)
-    real = tf.cast(tf.transpose(mask, (2, 0, 1)), inputs.dtype)[..., tf.newaxis]
+    real = _as_number(mask, inputs)
     max_value = tf.constant(max_value, inputs.dtype)
 
     @tf.custom_gradient
@@ -96,9 +94,7 @@ def gru_recurrence(
     Returns:
         The states, `(directions, batch, time, units)`; at a masked step the state handed on.
     """
-    if mask is None:
-        mask = tf.ones(tf.shape(inputs)[:3], tf.bool)
-    real = tf.cast(tf.transpose(mask, (2, 0, 1)), inputs.dtype)[..., tf.newaxis]
+    real = _as_number(mask, inputs)
 
     def step(h, x, m):
         x_update, x_reset, x_candidate = tf.split(x, 3, axis=-1)
@@ -125,6 +121,16 @@ def _run(step, state, inputs, real):
 
     _, _, collected = tf.while_loop(lambda t, *_: t < steps, turn, (0, state, collected))
     return collected.stack()
+
+
+def _as_number(mask, inputs):
+    """The mask `(directions, batch, time)` as 1 and 0, `(time, directions, batch, 1)`."""
+    if mask is None:
+        mask = tf.ones(tf.shape(inputs)[:3], tf.bool)
+    # Not by tf.cast, which TensorFlow moves behind the transpose: on processors without AVX-512
+    # oneDNN then complains, on standard error, of transposing a bool.
+    number = tf.where(mask, tf.ones([], inputs.dtype), tf.zeros([], inputs.dtype))
+    return tf.transpose(number, (2, 0, 1))[..., tf.newaxis]
 
 
 def _clip(values, max_value):

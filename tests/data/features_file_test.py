@@ -138,7 +138,7 @@ def test_threads_do_not_disturb_each_other(tmp_path):
     sys.setswitchinterval(1e-5)
     try:
         with ThreadPoolExecutor(4) as pool:
-            results = list(pool.map(lambda _: read_features(path, 4), range(5000)))
+            results = list(pool.map(lambda _: read_features(path, 4), range(2000)))
     finally:
         gc.set_threshold(*threshold)
         gc.callbacks.remove(let_others_in)
