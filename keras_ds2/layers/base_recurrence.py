@@ -10,7 +10,8 @@ from keras_ds2.sequence import zero_masked
 class BaseRecurrence(keras.layers.Layer):
     """A recurrent layer whose input product is normalised and shared by its directions.
 
-    Subclasses set `num_gates` and write `recur`. Not for use by itself.
+    Not for use by itself: a subclass sets `num_gates` and writes `recur(inputs, recurrent_kernel,
+    mask)`, from `(directions, batch, time, num_gates * units)` to the states of all steps.
     """
 
     num_gates = 1
@@ -101,10 +102,6 @@ class BaseRecurrence(keras.layers.Layer):
         if self.bidirectional:
             output += tf.reverse(states[1], axis=[1])
         return zero_masked(output, mask)
-
-    def recur(self, inputs, recurrent_kernel, mask):
-        """Runs the recurrence: `(directions, batch, time, ...)` in, states out."""
-        raise NotImplementedError(f"{type(self).__name__} has to define recur().")
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
