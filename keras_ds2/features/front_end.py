@@ -24,6 +24,9 @@ class FeatureFrontEnd(keras.layers.Layer):
         sampling_rate: int, Hz, of the waveform.
         window_ms: float, length of a frame.
         hop_ms: float, from one frame's start to the next one's; true of precomputed ones too.
+        epsilon: float > 0, added to the power before the logarithm, where speech has about 1; None
+            for `LogSpectrogram`'s, next to nothing. Where some recordings hold stretches of digital
+            zeros and others noise, one such as 1e-4 gives them all the same floor.
         num_bins: int, bins of a precomputed frame; None for "log_spectrogram": its window says.
         deltas: int, orders of differences over time that are appended.
         normalization: "utterance", "corpus" (then call `adapt`, or load weights) or "none".
@@ -47,6 +50,7 @@ class FeatureFrontEnd(keras.layers.Layer):
         sampling_rate=16000,
         window_ms=20.0,
         hop_ms=10.0,
+        epsilon=None,
         num_bins=None,
         deltas=0,
         normalization="utterance",
@@ -64,14 +68,16 @@ class FeatureFrontEnd(keras.layers.Layer):
         self.sampling_rate = int(sampling_rate)
         self.window_ms = float(window_ms)
         self.hop_ms = float(hop_ms)
+        self.epsilon = epsilon
         self.num_bins = num_bins
         self.deltas = int(deltas)
         self.normalization = normalization
         # The parts work in float32: float16 rounds a logarithm of power before it is normalised.
         self._spectrogram = None
         if kind == "log_spectrogram":
+            given = {} if epsilon is None else {"epsilon": epsilon}
             self._spectrogram = LogSpectrogram(
-                sampling_rate, window_ms, hop_ms, dtype="float32", name="log_spectrogram"
+                sampling_rate, window_ms, hop_ms, dtype="float32", name="log_spectrogram", **given
             )
         self._input_bins = self._checked_bins(num_bins)
         self._deltas = Deltas(deltas, dtype="float32", name="deltas") if deltas else None
@@ -177,6 +183,7 @@ class FeatureFrontEnd(keras.layers.Layer):
             "sampling_rate": self.sampling_rate,
             "window_ms": self.window_ms,
             "hop_ms": self.hop_ms,
+            "epsilon": self.epsilon,
             "num_bins": self.num_bins,
             "deltas": self.deltas,
             "normalization": self.normalization,

@@ -124,6 +124,9 @@ class FeaturesSection(Section):
     sampling_rate: Positive | None = Field(None, description="Hz; all audio is resampled to it")
     window_ms: AboveZero | None = Field(None, description="length of the analysis window")
     hop_ms: AboveZero | None = Field(None, description="time from one frame to the next")
+    epsilon: AboveZero | None = Field(
+        None, description="added to the power before the logarithm; speech has about 1"
+    )
     num_bins: Positive | None = Field(None, description="width of precomputed features")
     deltas: Order | None = Field(
         None, description="orders of differences in time appended to the bins"

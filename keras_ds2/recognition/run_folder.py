@@ -20,6 +20,7 @@ _FRONT_END_KEYS = (
     "sampling_rate",
     "window_ms",
     "hop_ms",
+    "epsilon",
     "num_bins",
     "deltas",
     "normalization",

@@ -171,3 +171,14 @@ def test_impossible_settings(arguments, said):
 def test_precomputed_features_of_other_bins_are_refused():
     with pytest.raises(ValueError, match="expected num_bins=13 on the last axis"):
         FeatureFrontEnd("precomputed", num_bins=13)(np.zeros((1, 5, 40), np.float32))
+
+
+def test_epsilon_is_a_floor_under_digital_silence():
+    waveform = np.random.default_rng(0).normal(size=(1, 3200)).astype(np.float32)
+    waveform[:, :1600] = 0.0
+    lowest = {}
+    for epsilon in (None, 1e-4):
+        front_end = FeatureFrontEnd(epsilon=epsilon, normalization="none")
+        lowest[epsilon] = float(np.min(front_end(waveform)))
+    assert lowest[1e-4] == pytest.approx(np.log(1e-4), abs=1e-5)
+    assert lowest[None] == pytest.approx(np.log(1e-14), abs=1e-3)
