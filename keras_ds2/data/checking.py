@@ -127,7 +127,7 @@ def count_frames(utterance: Utterance, front_end: FeatureFrontEnd) -> int:
     waveform = read_audio(path, front_end.sampling_rate)
     if is_silent(waveform):
         raise AudioError(f"{path}: silent, every sample is 0; record it again or leave it out")
-    frames = front_end.frames(len(waveform))
+    frames = front_end.frames(len(front_end.trim(waveform)))
     if not frames:
         raise AudioError(
             f"{path}: {len(waveform)} samples at {front_end.sampling_rate} Hz are shorter than one "

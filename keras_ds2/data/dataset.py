@@ -164,7 +164,7 @@ class _Loader:
         """What the front end reads: a waveform `(samples,)`, or features `(frames, num_bins)`."""
         path = tf.gather(self.paths, index)
         if self.front_end.kind == "log_spectrogram":
-            return load_audio(path, self.front_end.sampling_rate)
+            return self.front_end.trim(load_audio(path, self.front_end.sampling_rate))
         num_bins = self.front_end.num_bins
         features = tf.numpy_function(
             lambda path: read_features(path.decode(), num_bins), [path], tf.float32, stateful=False

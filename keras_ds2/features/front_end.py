@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras_ds2.features.deltas import Deltas
 from keras_ds2.features.log_spectrogram import LogSpectrogram
 from keras_ds2.features.normalization import SCOPES, FeatureNormalization
+from keras_ds2.features.trimming import trim_silence
 from keras_ds2.sequence import lengths_to_mask, zero_masked
 
 KINDS = ("log_spectrogram", "precomputed")
@@ -27,6 +28,8 @@ class FeatureFrontEnd(keras.layers.Layer):
         epsilon: float > 0, added to the power before the logarithm, where speech has about 1; None
             for `LogSpectrogram`'s, next to nothing. Where some recordings hold stretches of digital
             zeros and others noise, one such as 1e-4 gives them all the same floor.
+        trim_db: float > 0, for `trim`: silence before and after the speech is what lies this far
+            below the loudest part; None to keep it.
         num_bins: int, bins of a precomputed frame; None for "log_spectrogram": its window says.
         deltas: int, orders of differences over time that are appended.
         normalization: "utterance", "corpus" (then call `adapt`, or load weights) or "none".
@@ -51,6 +54,7 @@ class FeatureFrontEnd(keras.layers.Layer):
         window_ms=20.0,
         hop_ms=10.0,
         epsilon=None,
+        trim_db=None,
         num_bins=None,
         deltas=0,
         normalization="utterance",
@@ -69,6 +73,9 @@ class FeatureFrontEnd(keras.layers.Layer):
         self.window_ms = float(window_ms)
         self.hop_ms = float(hop_ms)
         self.epsilon = epsilon
+        if trim_db is not None and not trim_db > 0:
+            raise ValueError(f"trim_db: expected dB > 0, or None, received {trim_db!r}")
+        self.trim_db = trim_db
         self.num_bins = num_bins
         self.deltas = int(deltas)
         self.normalization = normalization
@@ -112,6 +119,15 @@ class FeatureFrontEnd(keras.layers.Layer):
         if self._spectrogram is None:
             return samples_or_frames
         return self._spectrogram.frames(samples_or_frames)
+
+    def trim(self, waveform):
+        """Cuts the silence off one waveform `(samples,)`, where `trim_db` asks for it.
+
+        It stands before the call of this layer, since it changes lengths.
+        """
+        if self.trim_db is None:
+            return waveform
+        return trim_silence(waveform, self.sampling_rate, self.trim_db)
 
     def build(self, input_shape):
         if self._spectrogram is None and input_shape[-1] not in (None, self.num_bins):
@@ -184,6 +200,7 @@ class FeatureFrontEnd(keras.layers.Layer):
             "window_ms": self.window_ms,
             "hop_ms": self.hop_ms,
             "epsilon": self.epsilon,
+            "trim_db": self.trim_db,
             "num_bins": self.num_bins,
             "deltas": self.deltas,
             "normalization": self.normalization,

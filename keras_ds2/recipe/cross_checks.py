@@ -69,7 +69,7 @@ def features_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     if values.get("kind") == "precomputed":
         if not _is_set(values, "num_bins"):
             yield "num_bins", "expected the width of the precomputed features, received nothing"
-        for key in ("sampling_rate", "window_ms", "epsilon"):
+        for key in ("sampling_rate", "window_ms", "epsilon", "trim_db"):
             if _is_set(values, key):
                 yield (
                     key,

@@ -127,6 +127,9 @@ class FeaturesSection(Section):
     epsilon: AboveZero | None = Field(
         None, description="added to the power before the logarithm; speech has about 1"
     )
+    trim_db: AboveZero | None = Field(
+        None, description="silence this far below the loudest part is cut off before and after"
+    )
     num_bins: Positive | None = Field(None, description="width of precomputed features")
     deltas: Order | None = Field(
         None, description="orders of differences in time appended to the bins"

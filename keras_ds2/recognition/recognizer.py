@@ -25,7 +25,8 @@ class Recognition:
         hypothesis: the decoder's reading, with the step of each symbol.
         seconds: length of the recording.
         step_ms: from one step to the next, in ms.
-        waveform: float32 `(samples,)` at the model's rate; None for precomputed features.
+        waveform: float32 `(samples,)` at the model's rate, trimmed where the front end trims; None
+            for precomputed features.
         features: float32 `(frames, bins)`.
         log_probs: float32 `(steps, vocabulary_size)`.
     """
@@ -117,8 +118,9 @@ class Recognizer:
             waveform, inputs = None, self._read_features(source)
             seconds = len(inputs) * self.front_end.hop_ms / 1000
         else:
-            waveform = inputs = self._read_waveform(source, sampling_rate)
+            waveform = self._read_waveform(source, sampling_rate)
             seconds = len(waveform) / self.front_end.sampling_rate
+            waveform = inputs = np.asarray(self.front_end.trim(waveform))
         features = tf.cast(self._front(tf.constant(inputs)[tf.newaxis]), tf.float32)
         frames = tf.shape(features)[1:2]
         outputs = self._model({"features": features, "feature_length": frames})

@@ -21,6 +21,7 @@ _FRONT_END_KEYS = (
     "window_ms",
     "hop_ms",
     "epsilon",
+    "trim_db",
     "num_bins",
     "deltas",
     "normalization",

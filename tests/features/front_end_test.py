@@ -182,3 +182,11 @@ def test_epsilon_is_a_floor_under_digital_silence():
         lowest[epsilon] = float(np.min(front_end(waveform)))
     assert lowest[1e-4] == pytest.approx(np.log(1e-4), abs=1e-5)
     assert lowest[None] == pytest.approx(np.log(1e-14), abs=1e-3)
+
+
+def test_trim_cuts_only_where_it_is_asked_for():
+    waveform = np.concatenate([np.zeros(8000), np.ones(8000), np.zeros(8000)]).astype(np.float32)
+    assert FeatureFrontEnd().trim(waveform) is waveform
+    assert len(FeatureFrontEnd(trim_db=30.0).trim(waveform)) == 1600 + 8000 + 1600
+    with pytest.raises(ValueError, match="trim_db: expected dB > 0"):
+        FeatureFrontEnd(trim_db=-3.0)
