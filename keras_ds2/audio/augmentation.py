@@ -34,7 +34,7 @@ def add_noise_at_snr(waveform, noise, snr_db):
 
 
 def random_gain(waveform, seed, min_db, max_db):
-    """Makes a waveform louder or quieter by a gain drawn uniformly in dB.
+    """Makes a waveform louder or quieter by a gain drawn uniformly in dB; too loud, it overloads.
 
     Args:
         waveform: float32 `(samples,)`.
@@ -43,10 +43,10 @@ def random_gain(waveform, seed, min_db, max_db):
         max_db: float.
 
     Returns:
-        float32 `(samples,)`, not clipped.
+        float32 `(samples,)`, clipped to [-1, 1] as by a recorder whose level is set too high.
     """
     gain_db = tf.random.stateless_uniform([], seed, min_db, max_db)
-    return waveform * tf.sqrt(_from_db(gain_db))
+    return tf.clip_by_value(waveform * tf.sqrt(_from_db(gain_db)), -1.0, 1.0)
 
 
 def random_speed(waveform, seed, min_rate, max_rate):

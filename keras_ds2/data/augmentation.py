@@ -16,7 +16,8 @@ class Augmentation:
     Attributes:
         white_noise_share: share of utterances that white noise is added to.
         noise_snr_db: `(min, max)` signal-to-noise ratio of that noise, dB.
-        gain_db: `(min, max)` gain, dB.
+        gain_db: `(min, max)` gain after the noise, dB, then clipped to full scale; features of
+            normalised power undo a gain that does not overload.
         time_warp: `(min, max)` rate of the features, 1.1 = a tenth faster; one an utterance.
         gaussian_noise_stddev: deviation of noise on the features.
         time_masks: masks in time an utterance.

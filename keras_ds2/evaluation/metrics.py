@@ -172,6 +172,21 @@ def score(
     return counter.result()
 
 
+def rates_in_order(primary: str) -> list[str]:
+    """Both rates by name, `"wer"` and `"cer"`, the primary one first.
+
+    Args:
+        primary: the one that a report leads with.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    rates = ["wer", "cer"]
+    if primary not in rates:
+        raise ValueError(f"primary: expected wer or cer, received {primary!r}")
+    return sorted(rates, key=lambda rate: rate != primary)
+
+
 def align(
     references: list[str], hypotheses: list[str], ignore_spaces: bool = False
 ) -> tuple[jiwer.WordOutput, jiwer.CharacterOutput]:

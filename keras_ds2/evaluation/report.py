@@ -7,7 +7,14 @@ from collections.abc import Iterable, Sequence
 
 from jiwer import AlignmentChunk
 
-from keras_ds2.evaluation.metrics import EditCounts, ErrorCounter, Score, align, check_texts
+from keras_ds2.evaluation.metrics import (
+    EditCounts,
+    ErrorCounter,
+    Score,
+    align,
+    check_texts,
+    rates_in_order,
+)
 
 _SIGNS = {"equal": " ", "substitute": "S", "insert": "I", "delete": "D"}
 
@@ -56,15 +63,21 @@ def report_dict(score: Score) -> dict[str, int | float | None]:
     }
 
 
-def report_table(score: Score) -> str:
-    """Writes a score as a table of two rows, words and characters, and a line of utterances."""
+def report_table(score: Score, primary: str = "wer") -> str:
+    """Writes a score as a table of two rows, words and characters, and a line of utterances.
+
+    Args:
+        score: to write.
+        primary: `"wer"` or `"cer"`, the rate that stands first.
+    """
     skipped = f", {score.skipped} skipped" if score.skipped else ""
     rows = [["", "rate", "errors", "substitutions", "insertions", "deletions", "reference"]]
-    for name, edits in (("WER", score.word_edits), ("CER", score.character_edits)):
+    kinds = {"wer": (score.word_edits, "words"), "cer": (score.character_edits, "characters")}
+    for rate in rates_in_order(primary):
+        edits, units = kinds[rate]
         counts = (edits.errors, edits.substitutions, edits.insertions, edits.deletions)
-        rows.append([name, _percent(edits.rate), *map(str, (*counts, edits.reference_length))])
-    rows[1][-1] += " words"
-    rows[2][-1] += " characters"
+        reference = f"{edits.reference_length} {units}"
+        rows.append([rate.upper(), _percent(edits.rate), *map(str, counts), reference])
     plural = "" if score.utterances == 1 else "s"
     return f"{_table(rows)}\n{score.utterances} utterance{plural}{skipped}"
 
@@ -102,17 +115,19 @@ def group_scores(
     return scores
 
 
-def group_table(scores: dict[str, Score], name: str = "group") -> str:
+def group_table(scores: dict[str, Score], name: str = "group", primary: str = "wer") -> str:
     """Writes the scores of groups as a table, a row each.
 
     Args:
         scores: what `group_scores` gave.
         name: what the groups are, such as `"speaker"`.
+        primary: `"wer"` or `"cer"`, the rate that stands first.
     """
-    rows = [[name, "WER", "CER", "utterances", "words", "characters"]]
+    order = rates_in_order(primary)
+    rows = [[name, *map(str.upper, order), "utterances", "words", "characters"]]
     for group, score in scores.items():
         counts = map(str, (score.utterances, score.words, score.characters))
-        rows.append([group, _percent(score.wer), _percent(score.cer), *counts])
+        rows.append([group, *(_percent(getattr(score, rate)) for rate in order), *counts])
     return _table(rows)
 
 

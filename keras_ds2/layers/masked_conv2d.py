@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_ds2.ops.convolution import conv2d
 from keras_ds2.sequence import steps_after_stride, stride_mask, zero_masked
 
 
@@ -96,11 +97,8 @@ class MaskedConv2D(keras.layers.Layer):
         time, bins = (_around(k) for k in self.kernel_size)
         if self.padding == "causal":
             time = [sum(time), 0]
-        output = tf.nn.conv2d(
-            zero_masked(inputs, mask),
-            tf.convert_to_tensor(self.kernel),
-            strides=self.strides,
-            padding=[[0, 0], time, bins, [0, 0]],
+        output = conv2d(
+            zero_masked(inputs, mask), tf.convert_to_tensor(self.kernel), self.strides, (time, bins)
         )
         if self.use_bias:
             output += tf.convert_to_tensor(self.bias)

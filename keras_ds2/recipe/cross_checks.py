@@ -89,10 +89,21 @@ def features_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def augmentation_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
-    """Faults of `augmentation`: a switch without its size, a size without its switch."""
+    """Faults of `augmentation`: a switch or a size without the other, a gain that is undone."""
     yield from _together(values, "white_noise_share", "noise_snr_db")
     yield from _together(values, "time_masks", "time_mask_max_frames")
     yield from _together(values, "frequency_masks", "frequency_mask_max_bins")
+    gain_db = values.get("gain_db")
+    if isinstance(gain_db, list) and len(gain_db) == 2:
+        low, high = map(_number, gain_db)
+        if low is not None and high is not None and low <= high <= 0:
+            yield (
+                "gain_db",
+                (
+                    "has no effect, since power-normalised features undo a gain that does not "
+                    f"overload: expected a maximum > 0, received {gain_db!r}"
+                ),
+            )
 
 
 def training_faults(values: Mapping[str, Any]) -> Iterator[Fault]:

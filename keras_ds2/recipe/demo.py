@@ -51,8 +51,8 @@ def run_demo(output: str | os.PathLike, console: Console) -> None:
 
     console.rule("test: voices not heard in training")
     result = evaluate_run(run, manifests["test"])
-    score = report_dict(result.evaluation.score)
-    write_text_atomically(folder / "score.json", json.dumps(score, indent=1) + "\n")
+    score = result.evaluation.score
+    write_text_atomically(folder / "score.json", json.dumps(report_dict(score), indent=1) + "\n")
     print_evaluation(result, console)
 
     console.rule("three test files")
@@ -80,7 +80,7 @@ def run_demo(output: str | os.PathLike, console: Console) -> None:
         hop_ms=recognizer.front_end.hop_ms,
     )
     console.print(
-        f"\ntest WER {100 * result.evaluation.score.wer:.1f} %; pictures "
+        f"\ntest {result.primary.upper()} {100 * getattr(score, result.primary):.1f} %; pictures "
         f"{folder / 'recognition.png'} and {folder / 'training.png'}\n"
         f"now try: keras-ds2 transcribe {run} YOUR_RECORDING.wav",
         highlight=False,

@@ -146,7 +146,11 @@ class AugmentationSection(Section):
 
     white_noise_share: Share = Field(0.0, description="share of utterances that noise is added to")
     noise_snr_db: Range | None = Field(None, description="[min, max] signal-to-noise ratio, dB")
-    gain_db: Range | None = Field(None, description="[min, max] gain, dB")
+    gain_db: Range | None = Field(
+        None,
+        description="[min, max] gain, dB, clipped to full scale; power-normalised features undo "
+        "a gain that does not overload",
+    )
     time_warp: PositiveRange | None = Field(
         None, description="[min, max] rate of the features, 1.1 = a tenth faster"
     )
@@ -235,7 +239,9 @@ class TrainingSection(Section):
 class EvaluationSection(Section):
     """What is reported."""
 
-    primary: Literal["wer", "cer"] = Field("wer", description="the figure that stands first")
+    primary: Literal["wer", "cer"] = Field(
+        "wer", description="the rate that progress and reports lead with"
+    )
 
 
 class Recipe(Section):

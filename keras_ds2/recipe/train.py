@@ -57,7 +57,13 @@ def train_recipe(
     save_recipe(recipe, folder / RECIPE)
     ignore_spaces = recipe.text.language == "mandarin"
     write_configuration(
-        folder, built.model, built.front_end, built.alphabet, recipe.text.language, ignore_spaces
+        folder,
+        built.model,
+        built.front_end,
+        built.alphabet,
+        recipe.text.language,
+        ignore_spaces,
+        recipe.evaluation.primary,
     )
     lines = "".join(f"{each}\n" for each in built.skipped)
     write_text_atomically(folder / SKIPPED, lines)
@@ -107,6 +113,7 @@ def train_recipe(
         batch_size=training.batch_size,
         monitor=training.monitor,
         early_stop_patience=training.early_stop_patience,
+        primary=recipe.evaluation.primary,
         console=console,
     )
 

@@ -26,12 +26,14 @@ class RunEvaluation:
         examples: the utterances it covers, in the same order.
         skipped: those that could not be read.
         ignore_spaces: whether the character error rate counts no spaces.
+        primary: `"wer"` or `"cer"`, the rate that stands first.
     """
 
     evaluation: Evaluation
     examples: list[Example]
     skipped: list[Skipped]
     ignore_spaces: bool
+    primary: str
 
 
 def evaluate_run(
@@ -87,7 +89,7 @@ def evaluate_run(
     evaluation = evaluator.evaluate(dataset, [example.text for example in examples], progress)
     score = dataclasses.replace(evaluation.score, skipped=len(skipped))
     evaluation = dataclasses.replace(evaluation, score=score)
-    return RunEvaluation(evaluation, examples, skipped, ignore_spaces)
+    return RunEvaluation(evaluation, examples, skipped, ignore_spaces, configuration["primary"])
 
 
 def print_evaluation(result: RunEvaluation, console: Console, by_speaker: bool = False) -> None:
@@ -104,11 +106,11 @@ def print_evaluation(result: RunEvaluation, console: Console, by_speaker: bool =
 
     evaluation = result.evaluation
     texts = evaluation.references, [each.text for each in evaluation.hypotheses]
-    say(report_table(evaluation.score))
+    say(report_table(evaluation.score, result.primary))
     if by_speaker:
         speakers = [example.utterance.speaker for example in result.examples]
         scores = group_scores(*texts, speakers, ignore_spaces=result.ignore_spaces)
-        say(f"\n{group_table(scores, 'speaker')}")
+        say(f"\n{group_table(scores, 'speaker', result.primary)}")
     places = [example.utterance.filepath for example in result.examples]
     worst = worst_utterances(*texts, places, ignore_spaces=result.ignore_spaces)
     if worst:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from keras_ds2.atomic_write import write_text_atomically
+from keras_ds2.evaluation.metrics import rates_in_order
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.models.deep_speech_2 import DeepSpeech2
 from keras_ds2.text.alphabet import Alphabet
@@ -39,6 +40,7 @@ def write_configuration(
     alphabet: Alphabet,
     language: str,
     ignore_spaces: bool,
+    primary: str,
 ) -> None:
     """Writes everything that recognition needs but the model's weights.
 
@@ -49,6 +51,7 @@ def write_configuration(
         alphabet: kept.
         language: names the normalisation of transcripts.
         ignore_spaces: whether the character error rate counts no spaces.
+        primary: `"wer"` or `"cer"`, the rate that reports lead with.
     """
     alphabet.save(folder / ALPHABET)
     if front_end.weights:
@@ -61,6 +64,7 @@ def write_configuration(
         "front_end": {key: front_end.get_config()[key] for key in _FRONT_END_KEYS},
         "language": language,
         "ignore_spaces": ignore_spaces,
+        "primary": primary,
     }
     write_text_atomically(folder / CONFIGURATION, json.dumps(content, indent=1) + "\n")
 
@@ -69,8 +73,8 @@ def read_configuration(folder: str | os.PathLike) -> dict:
     """Reads what `write_configuration` wrote, without the weights.
 
     Returns:
-        `{"model", "front_end", "alphabet", "language", "ignore_spaces"}`, the first three as
-        objects.
+        `{"model", "front_end", "alphabet", "language", "ignore_spaces", "primary"}`, the first
+        three as objects.
 
     Raises:
         RunFolderError: if the folder is not a run, or a part of it cannot be read.
@@ -98,6 +102,8 @@ def read_configuration(folder: str | os.PathLike) -> dict:
         if front_end.normalization == "corpus":
             _holder(front_end).load_weights(folder / FRONT_END_WEIGHTS)
         usable = {key: content[key] for key in ("language", "ignore_spaces")}
+        # Runs of earlier days do not name it.
+        usable["primary"] = rates_in_order(content.get("primary", "wer"))[0]
     # Objects and h5py raise many kinds over what they cannot read.
     except Exception as error:
         raise RunFolderError(f"{path}: cannot be used: {error}; train the run again") from error

@@ -13,6 +13,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from keras_ds2.evaluation.metrics import rates_in_order
+
 _LINE_SECONDS = 30
 
 
@@ -59,10 +61,12 @@ class EpochProgress:
 
     Args:
         console: where it is drawn.
+        primary: `"wer"` or `"cer"`, the validation score that stands first.
     """
 
-    def __init__(self, console: Console):
+    def __init__(self, console: Console, primary: str = "wer"):
         self.console = console
+        self.rates = rates_in_order(primary)
         self.started = time.monotonic()
         self.done_steps = 0
         self.bar = None
@@ -112,10 +116,8 @@ class EpochProgress:
         seconds_left = left * (time.monotonic() - self.started) / max(self.done_steps, 1)
         scores = f"loss {row['loss']:.3f}"
         if "val_wer" in row:
-            scores += (
-                f"  validation: loss {row['val_loss']:.3f}  WER {100 * row['val_wer']:.1f} %  "
-                f"CER {100 * row['val_cer']:.1f} %"
-            )
+            rates = (f"{rate.upper()} {100 * row[f'val_{rate}']:.1f} %" for rate in self.rates)
+            scores += f"  validation: {'  '.join(rates)}  loss {row['val_loss']:.3f}"
         if row.get("unfit"):
             scores += f"  {row['unfit']:.0f} utterances did not fit their steps"
         self.console.print(

@@ -31,6 +31,7 @@ def train(
     batch_size: int,
     monitor: str = "wer",
     early_stop_patience: int | None = None,
+    primary: str = "wer",
     console: Console | None = None,
 ) -> History:
     """Trains until the last epoch, from the beginning or from the newest checkpoint in `folder`.
@@ -48,6 +49,7 @@ def train(
         batch_size: int, for the progress display.
         monitor: `"wer"`, `"cer"` or `"loss"`, of validation.
         early_stop_patience: int or None.
+        primary: `"wer"` or `"cer"`, shown first of the validation's scores.
         console: for progress; None for one on standard output.
 
     Returns:
@@ -80,7 +82,7 @@ def train(
         figures, samples[:] = validate()
         return figures
 
-    progress = EpochProgress(console)
+    progress = EpochProgress(console, primary)
     keeper = RunKeeper(folder, store, history, (epoch, step), monitor, early_stop_patience)
     while epoch < epochs and not history.is_stale(monitored, early_stop_patience):
         # The rest of a broken epoch is a fit of its own, since Keras's epochs are equally long.

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keras_ds2.audio.augmentation import (
     add_noise_at_snr,
@@ -49,15 +51,25 @@ class TestAddNoiseAtSnr:
         np.testing.assert_array_equal(add_noise_at_snr(waveform, noise, 5.0), waveform)
 
 
-def test_gain_is_uniform_in_decibels_within_its_bounds():
-    gains = [
-        decibels(float(np.mean(np.square(random_gain(TONE, (0, i), -12.0, 6.0)))))
-        - decibels(np.mean(TONE**2))
-        for i in range(100)
-    ]
-    assert -12.01 <= min(gains) < -9.0
-    assert 3.0 < max(gains) <= 6.01
-    assert np.mean(gains) == pytest.approx(-3.0, abs=1.5)
+class TestRandomGain:
+    def test_is_uniform_in_decibels_within_its_bounds(self):
+        quiet = 0.1 * TONE
+        gains = [
+            decibels(float(np.mean(np.square(random_gain(quiet, (0, i), -12.0, 6.0)))))
+            - decibels(np.mean(quiet**2))
+            for i in range(100)
+        ]
+        assert -12.01 <= min(gains) < -9.0
+        assert 3.0 < max(gains) <= 6.01
+        assert np.mean(gains) == pytest.approx(-3.0, abs=1.5)
+
+    @given(st.floats(-40, 60), st.integers(0, 2**31 - 1))
+    def test_what_overloads_is_clipped_and_the_rest_is_only_louder(self, gain_db, number):
+        waveform = np.linspace(-1.5, 1.5, 31, dtype=np.float32)
+        result = random_gain(waveform, (0, number), gain_db, gain_db).numpy()
+        louder = waveform * np.float32(10 ** (gain_db / 20))
+        np.testing.assert_allclose(result, np.clip(louder, -1, 1), rtol=1e-4)
+        assert np.abs(result).max() <= 1
 
 
 def test_speed_changes_length_and_pitch_together():

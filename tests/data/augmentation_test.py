@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_ds2.data.augmentation import Augmentation
+from keras_ds2.features.log_spectrogram import LogSpectrogram
 
 WAVEFORM = np.random.default_rng(0).normal(0, 0.1, 4000).astype(np.float32)
 FEATURES = np.random.default_rng(1).normal(size=(50, 12)).astype(np.float32)
@@ -63,6 +64,25 @@ def test_noise_comes_to_its_share_of_utterances():
     augment = tf.function(augmentation.augment_waveform)
     changed = [np.any(augment(WAVEFORM[:50], seed) != WAVEFORM[:50]) for seed in seeds(300)]
     assert 0.3 < np.mean(changed) < 0.5
+
+
+class TestGain:
+    @pytest.mark.parametrize("gain_db", [-20, 6, 15, 30])
+    def test_changes_the_features_where_it_overloads_and_nowhere_else(self, gain_db):
+        spectrogram = LogSpectrogram()
+        for seed in seeds(3):
+            loud = Augmentation(gain_db=(gain_db, gain_db)).augment_waveform(WAVEFORM, seed)
+            overloads = np.abs(WAVEFORM).max() * 10 ** (gain_db / 20) > 1
+            difference = np.abs(spectrogram(loud[None]) - spectrogram(WAVEFORM[None])).max()
+            assert (difference > 0.1) if overloads else (difference < 0.01)
+
+    def test_noise_comes_before_it_so_that_no_value_leaves_full_scale(self):
+        loud_noise = {"white_noise_share": 0.999, "noise_snr_db": (-20, 0)}
+        augment = Augmentation(**loud_noise, gain_db=(0, 20)).augment_waveform
+        results = [augment(5 * WAVEFORM, seed).numpy() for seed in seeds(10)]
+        assert all(np.abs(result).max() == 1 for result in results)
+        np.testing.assert_array_equal(results[0], augment(5 * WAVEFORM, seeds(1)[0]))
+        assert len({result.tobytes() for result in results}) == 10
 
 
 def test_a_silent_waveform_stays_finite():

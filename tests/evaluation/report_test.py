@@ -59,6 +59,16 @@ class TestTable:
             "3 utterances, 1 skipped",
         ]
 
+    def test_the_primary_rate_stands_first(self):
+        result = Score(EditCounts(8, 1, 2, 1), EditCounts(38, 0, 0, 2), utterances=3)
+        header, words, characters, utterances = report_table(result, "wer").splitlines()
+        expected = [header, characters, words, utterances]
+        assert report_table(result, "cer").splitlines() == expected
+
+    def test_of_two_rates(self):
+        with pytest.raises(ValueError, match="primary: expected wer or cer, received 'loss'"):
+            report_table(Score(), "loss")
+
     def test_nothing_scored(self):
         assert report_table(Score()).endswith("0 utterances")
         assert report_table(score([""], ["x"])).splitlines()[1].split()[:2] == ["WER", "-"]
@@ -79,6 +89,13 @@ class TestGroups:
             "speaker      WER      CER  utterances  words  characters",
             "ann      50.00 %  33.33 %           1      2           3",
             "bob       0.00 %   0.00 %           2      3           4",
+        ]
+
+    def test_the_primary_rate_stands_first(self):
+        scores = group_scores(["a b"], ["a x"], ["ann"])
+        assert [line.split() for line in group_table(scores, "speaker", "cer").splitlines()] == [
+            ["speaker", "CER", "WER", "utterances", "words", "characters"],
+            ["ann", "33.33", "%", "50.00", "%", "1", "2", "3"],
         ]
 
     def test_as_many_groups_as_texts(self):

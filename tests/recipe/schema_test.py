@@ -140,6 +140,8 @@ def test_sizes_per_layer(value):
         ({"augmentation__time_masks": 2}, "augmentation.time_mask_max_frames"),
         ({"augmentation__frequency_mask_max_bins": 2}, "augmentation.frequency_mask_max_bins"),
         ({"augmentation__white_noise_share": 0.5}, "augmentation.noise_snr_db"),
+        ({"augmentation__gain_db": [-6, 0]}, "augmentation.gain_db"),
+        ({"augmentation__gain_db": [-6, "-1e-1"]}, "augmentation.gain_db"),
         ({"training__schedule": "annealed"}, "training.anneal_factor"),
         ({"training__anneal_factor": 1.1}, "training.anneal_factor"),
         ({"training__momentum": 0.9}, "training.momentum"),
@@ -150,6 +152,11 @@ def test_keys_that_need_or_exclude_each_other(changes, key):
     (line,) = faults(**changes)
     assert line.startswith(f"{key}: ")
     assert "expected" in line
+
+
+@pytest.mark.parametrize("gain_db", [[-6, 0.1], [3, 3]])
+def test_a_gain_that_may_overload(gain_db):
+    assert load(augmentation__gain_db=gain_db).augmentation.gain_db == gain_db
 
 
 def test_waveform_augmentation_needs_waveforms():

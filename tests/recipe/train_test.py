@@ -13,6 +13,7 @@ from keras_ds2.recipe import RecipeError, load_recipe
 from keras_ds2.recipe.build import DataError
 from keras_ds2.recipe.train import OutputError, check_output, train_recipe
 from keras_ds2.recognition import Recognizer
+from keras_ds2.recognition.evaluation import evaluate_run, print_evaluation
 from keras_ds2.recognition.recognizer import load_best_weights
 from keras_ds2.recognition.run_folder import read_configuration
 from keras_ds2.training.callbacks import TrainingInterrupted, ValidationScores
@@ -121,8 +122,19 @@ class TestWholeRun:
         assert "6 symbols with blank, a step every 20 ms" in screen
 
     def test_each_epoch_shows_scores_and_transcripts(self, whole):
-        assert whole[2].count("validation: loss") == EPOCHS
+        assert whole[2].count("validation: WER") == EPOCHS
         assert whole[2].count("said  ") == 3 * EPOCHS
+
+    def test_the_recipes_primary_rate_leads_in_progress_and_report(self, corpus, tmp_path):
+        output = tmp_path / "run"
+        _, screen = run(corpus, output, evaluation__primary="cer", training__epochs=1)
+        assert "validation: CER" in screen
+        report = Console(file=io.StringIO(), width=200)
+        result = evaluate_run(output, corpus / "validation.jsonl")
+        print_evaluation(result, report, by_speaker=True)
+        lines = [line.split() for line in report.file.getvalue().splitlines()]
+        assert [line[0] for line in lines[1:3]] == ["CER", "WER"]
+        assert ["speaker", "CER", "WER"] in [line[:3] for line in lines]
 
     def test_it_transcribes(self, whole):
         recognizer = Recognizer.load(whole[0])

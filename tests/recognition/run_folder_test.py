@@ -41,10 +41,11 @@ class TestConfiguration:
     def test_is_read_as_it_was_written(self, run, tmp_path):
         read = read_configuration(run)
         write_configuration(
-            tmp_path, read["model"], read["front_end"], read["alphabet"], "mandarin", True
+            tmp_path, read["model"], read["front_end"], read["alphabet"], "mandarin", True, "cer"
         )
         again = read_configuration(tmp_path)
         assert (again["language"], again["ignore_spaces"]) == ("mandarin", True)
+        assert (read["primary"], again["primary"]) == ("wer", "cer")
         assert again["alphabet"] == read["alphabet"]
         assert again["model"].get_config() == read["model"].get_config()
         configs = [each["front_end"].get_config() for each in (read, again)]
@@ -55,7 +56,9 @@ class TestConfiguration:
         features = np.random.default_rng(0).normal(3, 2, (50, 4)).astype(np.float32)
         front_end.adapt([(features, 50)])
         read = read_configuration(run)
-        write_configuration(tmp_path, read["model"], front_end, read["alphabet"], "none", False)
+        write_configuration(
+            tmp_path, read["model"], front_end, read["alphabet"], "none", False, "wer"
+        )
         again = read_configuration(tmp_path)["front_end"]
         np.testing.assert_array_equal(again(features[np.newaxis]), front_end(features[np.newaxis]))
 
@@ -86,10 +89,18 @@ def damage_front_end(copy):
     change(copy / "recognizer.json", front_end=["log_spectrogram"])
 
 
-def drop_language(copy):
+def damage_primary(copy):
+    change(copy / "recognizer.json", primary="loss")
+
+
+def drop(copy, key):
     content = json.loads((copy / "recognizer.json").read_text())
-    del content["language"]
+    del content[key]
     (copy / "recognizer.json").write_text(json.dumps(content))
+
+
+def drop_language(copy):
+    drop(copy, "language")
 
 
 def cut(name, size):
@@ -142,6 +153,7 @@ def another_alphabet(copy):
         (damage_model, "recognizer.json: cannot be used"),
         (damage_number, "cannot be used: .*units"),
         (damage_front_end, "recognizer.json: cannot be used"),
+        (damage_primary, "cannot be used: primary: expected wer or cer, received 'loss'"),
         (drop_language, "cannot be used: .*language"),
         (remove("alphabet.json"), "alphabet.json: no such alphabet file"),
         (cut("alphabet.json", 30), "alphabet.json:.* not JSON"),
@@ -168,6 +180,11 @@ def test_another_models_weights_are_an_error(copy):
     change(copy / "recognizer.json", model={**model, "units": model["units"] + 1})
     with pytest.raises(RunFolderError, match="cannot be read as this model's weights"):
         Recognizer.load(copy)
+
+
+def test_a_run_that_names_no_primary_rate_is_read_all_the_same(copy):
+    drop(copy, "primary")
+    assert read_configuration(copy)["primary"] == "wer"
 
 
 def test_an_undamaged_copy_is_a_run(copy):

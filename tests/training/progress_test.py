@@ -63,13 +63,19 @@ class TestEpochs:
         shown.end({**ROW, "unfit": 2.0}, [])
         for part in (
             "epoch 2/4  loss 2.500",
-            "validation: loss 3.000  WER 50.0 %  CER 12.5 %",
+            "validation: WER 50.0 %  CER 12.5 %  loss 3.000",
             "rate 1.00e-03",
             "2 utterances did not fit their steps",
             "utterances/s",
             "left",
         ):
             assert part in screen(console)
+
+    def test_the_primary_rate_stands_first(self, console):
+        shown = EpochProgress(console, "cer")
+        shown.begin(0, 1, 0, 1)
+        shown.end(ROW, [])
+        assert "validation: CER 12.5 %  WER 50.0 %  loss 3.000" in screen(console)
 
     def test_transcripts_are_shown_as_they_are(self, console):
         shown = EpochProgress(console)
