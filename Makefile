@@ -29,11 +29,10 @@ lint: setup  ## ruff (rules and format), import-linter (who may import whom)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo
 
-bench: setup  ## every script in benchmarks/, one JSON object a line
-	@shopt -s nullglob; scripts=(benchmarks/[a-z]*.py); \
-	if [ $${#scripts[@]} -eq 0 ]; then echo "benchmarks/ holds no script yet: nothing measured"; fi; \
-	status=0; for script in "$${scripts[@]}"; do \
-	  module="$${script%.py}"; echo "$$module" >&2; $(BIN)/python -m "$${module//\//.}" || status=1; \
+bench: setup  ## every script in benchmarks/, one JSON object a line; ARGS="--quick --threads 1" hands options on
+	@.ci/set_up_venv bench
+	@status=0; for script in benchmarks/[a-z]*.py; do \
+	  module="$${script%.py}"; echo "$$module" >&2; $(BIN)/python -m "$${module//\//.}" $(ARGS) || status=1; \
 	done; exit $$status
 
 clean:  ## remove builds and caches; .venv and runs/ stay

@@ -76,6 +76,8 @@ def stride_mask(mask, stride):
 def zero_masked(inputs, mask):
     """Writes zeros over masked steps, whatever stood there (NaN too), gradients included.
 
+    What one layer has zeroed and Keras hands to the next with its mask is not zeroed again.
+
     Args:
         inputs: `(batch, time, ...)`.
         mask: bool `(batch, time)`, or None for no masked step.
@@ -83,10 +85,25 @@ def zero_masked(inputs, mask):
     Returns:
         `inputs` with zeros where `mask` is False.
     """
-    if mask is None:
+    if mask is None or is_zero_masked(inputs, mask):
         return inputs
-    mask = tf.reshape(mask, tf.concat([tf.shape(mask), [1] * (len(inputs.shape) - 2)], axis=0))
-    return tf.where(mask, inputs, tf.zeros_like(inputs))
+    shape = tf.concat([tf.shape(mask), [1] * (len(inputs.shape) - 2)], axis=0)
+    return mark_zero_masked(tf.where(tf.reshape(mask, shape), inputs, tf.zeros_like(inputs)))
+
+
+def mark_zero_masked(outputs):
+    """Notes on a layer's output that it is zero wherever its Keras mask will be False."""
+    outputs._keras_ds2_zero_masked = True
+    return outputs
+
+
+def is_zero_masked(inputs, mask):
+    """Whether a layer has noted that, and `mask` is the one that Keras put on its output."""
+    return (
+        mask is not None
+        and getattr(inputs, "_keras_mask", None) is mask
+        and getattr(inputs, "_keras_ds2_zero_masked", False)
+    )
 
 
 def _like(flags, values):

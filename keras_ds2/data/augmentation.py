@@ -5,7 +5,7 @@ import math
 
 import tensorflow as tf
 
-from keras_ds2.audio.augmentation import add_noise_at_snr, random_gain
+from keras_ds2.audio.augmentation import add_noise_at_snr, random_gain, random_speed
 from keras_ds2.features import spec_augment
 
 
@@ -14,6 +14,8 @@ class Augmentation:
     """Augmentation of waveforms, then of features; all off unless set.
 
     Attributes:
+        speed: `(min, max)` of whole hundredths: 1.1 = a tenth faster and higher, as a tape played
+            faster.
         white_noise_share: share of utterances that white noise is added to.
         noise_snr_db: `(min, max)` signal-to-noise ratio of that noise, dB.
         gain_db: `(min, max)` gain after the noise, dB, then clipped to full scale; features of
@@ -26,6 +28,7 @@ class Augmentation:
         frequency_mask_max_bins: widest mask in frequency, bins.
     """
 
+    speed: tuple[float, float] | None = None
     white_noise_share: float = 0.0
     noise_snr_db: tuple[float, float] | None = None
     gain_db: tuple[float, float] | None = None
@@ -38,9 +41,10 @@ class Augmentation:
 
     def longest(self, frames):
         """The most frames that an utterance of this many can have afterwards."""
-        if self.time_warp is None:
-            return frames
-        return math.ceil(frames / self.time_warp[0])
+        slowest = math.prod(range_[0] for range_ in (self.speed, self.time_warp) if range_)
+        # Half a hundredth and a frame more: the rate is rounded, and windows too.
+        slowest -= 0.005 if self.speed else 0
+        return frames if slowest == 1 else math.ceil(frames / slowest) + bool(self.speed)
 
     def augment_waveform(self, waveform, seed):
         """Augments one waveform.
@@ -50,9 +54,11 @@ class Augmentation:
             seed: int32 `(2,)`.
 
         Returns:
-            float32 `(samples,)`.
+            float32 `(samples,)`, of other length after `speed`.
         """
-        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 5))
+        if self.speed is not None:
+            waveform = random_speed(waveform, seeds[4], *self.speed)
         if self.white_noise_share and self.noise_snr_db is not None:
             noise = tf.random.stateless_normal(tf.shape(waveform), seeds[0])
             snr_db = tf.random.stateless_uniform([], seeds[1], *map(float, self.noise_snr_db))

@@ -10,8 +10,8 @@ from keras_ds2.sequence import zero_masked
 class BaseRecurrence(keras.layers.Layer):
     """A recurrent layer whose input product is normalised and shared by its directions.
 
-    Not for use by itself: a subclass sets `num_gates` and writes `recur(inputs, recurrent_kernel,
-    mask)`, from `(directions, batch, time, num_gates * units)` to the states of all steps.
+    Not for use by itself: a subclass sets `num_gates` and writes `recur(inputs, recurrent_kernels,
+    mask)`, from `(batch, time, num_gates * units)` to a list of each direction's states.
     """
 
     num_gates = 1
@@ -88,19 +88,8 @@ class BaseRecurrence(keras.layers.Layer):
         elif self.use_bias:
             projected = zero_masked(projected + tf.convert_to_tensor(self.bias), mask)
 
-        directions = [projected]
-        masks = [mask]
-        if self.bidirectional:
-            directions.append(tf.reverse(projected, axis=[1]))
-            masks.append(None if mask is None else tf.reverse(mask, axis=[1]))
-        states = self.recur(
-            tf.stack(directions),
-            tf.stack([tf.convert_to_tensor(kernel) for kernel in self.recurrent_kernels]),
-            None if mask is None else tf.stack(masks),
-        )
-        output = states[0]
-        if self.bidirectional:
-            output += tf.reverse(states[1], axis=[1])
+        kernels = [tf.convert_to_tensor(kernel) for kernel in self.recurrent_kernels]
+        output = tf.add_n(self.recur(projected, kernels, mask))
         return zero_masked(output, mask)
 
     def compute_output_shape(self, input_shape):

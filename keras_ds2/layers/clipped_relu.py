@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_ds2.sequence import zero_masked
+from keras_ds2.ops.normalization import clip
+from keras_ds2.sequence import mark_zero_masked, zero_masked
 
 
 @keras.saving.register_keras_serializable(package="keras_ds2")
@@ -17,6 +18,7 @@ class ClippedReLU(keras.layers.Layer):
 
     Call arguments:
         inputs: float, any shape.  mask: bool `(batch, time)`, True = real step, optional.
+        training: bool, chooses the faster way for it; the values are the same.
 
     Masking: mask passed on; output zeroed at masked steps.  Output shape: same as input.
 
@@ -31,8 +33,11 @@ class ClippedReLU(keras.layers.Layer):
         self.max_value = float(max_value)
         self.supports_masking = True
 
-    def call(self, inputs, mask=None):
-        return zero_masked(ops.clip(inputs, 0, self.max_value), mask)
+    def call(self, inputs, mask=None, training=False):
+        inputs = zero_masked(inputs, mask)
+        # Compiled for each shape, which pays where shapes come again and again.
+        output = clip(inputs, self.max_value) if training else ops.clip(inputs, 0, self.max_value)
+        return mark_zero_masked(output)  # zero stays zero
 
     def compute_output_shape(self, input_shape):
         return input_shape

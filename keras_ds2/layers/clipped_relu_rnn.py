@@ -47,8 +47,8 @@ class ClippedReLURNN(BaseRecurrence):
             raise ValueError(f"ClippedReLURNN: expected max_value > 0, received {max_value!r}.")
         self.max_value = float(max_value)
 
-    def recur(self, inputs, recurrent_kernel, mask):
-        return clipped_relu_recurrence(inputs, recurrent_kernel, mask, self.max_value)
+    def recur(self, inputs, recurrent_kernels, mask):
+        return clipped_relu_recurrence(inputs, recurrent_kernels, mask, self.max_value)
 
     def get_config(self):
         return {**super().get_config(), "max_value": self.max_value}

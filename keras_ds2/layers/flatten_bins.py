@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from keras_ds2.sequence import zero_masked
+from keras_ds2.sequence import mark_zero_masked, zero_masked
 
 
 @keras.saving.register_keras_serializable(package="keras_ds2")
@@ -18,11 +18,11 @@ class FlattenBins(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs, mask=None):
+        inputs = zero_masked(inputs, mask)
         _, _, bins, channels = inputs.shape
         shape = tf.shape(inputs)
         output = tf.reshape(inputs, (shape[0], shape[1], bins * channels))
-        output = tf.ensure_shape(output, self.compute_output_shape(inputs.shape))
-        return zero_masked(output, mask)
+        return mark_zero_masked(tf.ensure_shape(output, self.compute_output_shape(inputs.shape)))
 
     def compute_output_shape(self, input_shape):
         batch, time, bins, channels = input_shape
@@ -41,7 +41,7 @@ class SplitBins(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs, mask=None):
-        return zero_masked(inputs, mask)[..., tf.newaxis]
+        return mark_zero_masked(zero_masked(inputs, mask)[..., tf.newaxis])
 
     def compute_output_shape(self, input_shape):
         return (*input_shape, 1)

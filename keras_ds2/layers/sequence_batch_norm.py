@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from keras_ds2.ops.replicas import sum_over_replicas
-from keras_ds2.sequence import zero_masked
+from keras_ds2.ops.normalization import batch_normalize
+from keras_ds2.sequence import mark_zero_masked, zero_masked
 
 
 @keras.saving.register_keras_serializable(package="keras_ds2")
@@ -68,37 +68,25 @@ class SequenceBatchNorm(keras.layers.Layer):
         self.moving_variance = weight("moving_variance", "ones", False)
 
     def call(self, inputs, mask=None, training=False):
-        values = tf.cast(zero_masked(inputs, mask), tf.float32)
+        gamma = tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(inputs.shape[-1])
+        beta = tf.convert_to_tensor(self.beta) if self.center else tf.zeros(inputs.shape[-1])
         if training and self.trainable:
-            mean, variance = self._batch_moments(values, mask)
+            values = tf.cast(inputs, tf.float32)
+            output, *moments = batch_normalize(values, mask, gamma, beta, self.epsilon)
+            self._move_averages(*moments)
         else:
-            mean = tf.convert_to_tensor(self.moving_mean)
+            values = tf.cast(zero_masked(inputs, mask), tf.float32)
             variance = tf.convert_to_tensor(self.moving_variance)
-        factor = tf.math.rsqrt(variance + self.epsilon)
-        if self.scale:
-            factor *= tf.convert_to_tensor(self.gamma)
-        shift = -mean * factor
-        if self.center:
-            shift += tf.convert_to_tensor(self.beta)
-        return tf.cast(zero_masked(values * factor + shift, mask), self.compute_dtype)
+            factor = gamma * tf.math.rsqrt(variance + self.epsilon)
+            shift = beta - tf.convert_to_tensor(self.moving_mean) * factor
+            output = zero_masked(values * factor + shift, mask)
+        return mark_zero_masked(tf.cast(output, self.compute_dtype))
 
-    def _batch_moments(self, values, mask):
-        axes = list(range(len(values.shape) - 1))
-        shape = tf.cast(tf.shape(values), tf.float32)
-        if mask is None:
-            count = tf.reduce_prod(shape[:-1])
-        else:
-            count = tf.reduce_sum(tf.cast(mask, tf.float32)) * tf.reduce_prod(shape[2:-1])
-        total, count = sum_over_replicas([tf.reduce_sum(values, axes), count])
-        divisor = tf.maximum(count, 1.0)
-        mean = total / divisor
-        squares = tf.reduce_sum(tf.square(zero_masked(values - mean, mask)), axes)
-        variance = sum_over_replicas([squares])[0] / divisor
+    def _move_averages(self, mean, variance, count):
         for average, moment in ((self.moving_mean, mean), (self.moving_variance, variance)):
             old = tf.convert_to_tensor(average)
-            new = old * self.momentum + tf.stop_gradient(moment) * (1 - self.momentum)
+            new = old * self.momentum + moment * (1 - self.momentum)
             average.assign(tf.where(count > 0, new, old))
-        return mean, variance
 
     def compute_output_shape(self, input_shape):
         return input_shape

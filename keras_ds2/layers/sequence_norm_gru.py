@@ -1,6 +1,7 @@
 """The gated recurrent layer of Deep Speech 2."""
 
 import keras
+import tensorflow as tf
 
 from keras_ds2.layers.base_recurrence import BaseRecurrence
 from keras_ds2.ops.recurrence import gru_recurrence
@@ -63,9 +64,13 @@ class SequenceNormGRU(BaseRecurrence):
         self.activation = keras.activations.get(activation)
         self.recurrent_activation = keras.activations.get(recurrent_activation)
 
-    def recur(self, inputs, recurrent_kernel, mask):
+    def recur(self, inputs, recurrent_kernels, mask):
         return gru_recurrence(
-            inputs, recurrent_kernel, mask, self.activation, self.recurrent_activation
+            inputs,
+            recurrent_kernels,
+            mask,
+            _tensorflows(self.activation),
+            _tensorflows(self.recurrent_activation),
         )
 
     def get_config(self):
@@ -74,3 +79,9 @@ class SequenceNormGRU(BaseRecurrence):
             "activation": keras.activations.serialize(self.activation),
             "recurrent_activation": keras.activations.serialize(self.recurrent_activation),
         }
+
+
+def _tensorflows(activation):
+    """TensorFlow's function where it is one of the two that `gru_recurrence` compiles."""
+    known = {keras.activations.tanh: tf.tanh, keras.activations.sigmoid: tf.sigmoid}
+    return known.get(activation, activation)

@@ -30,7 +30,12 @@ RECURRENT_INITIALIZERS = {
     "identity": keras.initializers.Identity,
 }
 
-_TAKES_TRAINING = (layers.SequenceBatchNorm, keras.layers.Dropout, *RECURRENCES.values())
+_TAKES_TRAINING = (
+    layers.SequenceBatchNorm,
+    layers.ClippedReLU,
+    keras.layers.Dropout,
+    *RECURRENCES.values(),
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_ds2")

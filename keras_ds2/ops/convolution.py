@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from keras_ds2.ops.compiled import with_gradient
+
 
 def conv2d(inputs, kernel, strides=(1, 1), padding=((0, 0), (0, 0))):
     """`tf.nn.conv2d` with explicit padding, and on processors a backward pass of its own.
@@ -28,7 +30,7 @@ def conv2d(inputs, kernel, strides=(1, 1), padding=((0, 0), (0, 0))):
     if tf.config.list_logical_devices("GPU"):
         return convolve(inputs, kernel)
 
-    @tf.custom_gradient
+    @with_gradient
     def convolution(inputs, kernel):
         def gradient(upstream):
             return (

@@ -1,15 +1,31 @@
-"""Connectionist temporal classification: the loss of each utterance."""
+"""Connectionist temporal classification: loss and gradient in one pass.
+
+The vocabulary stays outside the recursion. The columns of each utterance's own symbols are taken
+from the logits once; the recursion over steps runs on these, compiled by XLA; and what it hands
+back, each symbol's share of each step, is taken from the softmax to make the gradient. So the work
+on the full vocabulary is one softmax, and memory beyond logits and gradient grows with steps x
+labels.
+"""
 
 import tensorflow as tf
 
+from keras_ds2.ops.compiled import rounded_up, with_gradient
+from keras_ds2.ops.lattice import lattice
 from keras_ds2.sequence import lengths_to_mask, zero_masked
+
+# Up to this vocabulary a product with one-hot labels takes and returns columns faster than a gather
+# and a scatter.
+_ONE_HOT_VOCABULARY = 256
+# A logit of minus infinity stands for a symbol ruled out; arithmetic needs a number.
+_LOWEST = -1e30
 
 
 def ctc_loss(labels, logits, label_length, logit_length):
     """Negative log probability of each utterance's labels, summed over all alignments.
 
     An utterance whose labels cannot fit its steps (see `labels_fit`) has no alignment: its loss
-    and its gradient are 0, never an infinity, and the caller leaves it out of a mean.
+    and its gradient are 0, never an infinity, and the caller leaves it out of a mean. A label
+    beyond the vocabulary makes its utterance's loss NaN.
 
     Source: Graves et al., 2006, "Connectionist Temporal Classification".
 
@@ -26,47 +42,104 @@ def ctc_loss(labels, logits, label_length, logit_length):
     labels = tf.cast(labels, tf.int32)
     label_length = tf.cast(label_length, tf.int32)
     logit_length = tf.cast(logit_length, tf.int32)
-    logits = tf.cast(logits, tf.float32)
-    step_mask = lengths_to_mask(logit_length, tf.shape(logits)[1])
-    logits = zero_masked(logits, step_mask)
+    labels = zero_masked(labels, lengths_to_mask(label_length, tf.shape(labels)[1]))
     fits = labels_fit(labels, label_length, logit_length)
 
-    # The kernel takes neither an empty label nor one that does not fit. Such rows go through it
-    # with the one symbol 1 over one step at least, and what it says of them is dropped.
-    fit_for_kernel = fits & (label_length > 0)
-    kernel_losses = _kernel(
-        tf.where(fit_for_kernel[:, tf.newaxis], labels, 1),
-        logits,
-        tf.where(fit_for_kernel, label_length, 1),
-        tf.where(fit_for_kernel, logit_length, tf.maximum(logit_length, 1)),
-    )
-    # An empty label has one alignment: blank at every step.
-    blanks = tf.nn.log_softmax(logits)[..., 0]
-    blank_losses = -tf.reduce_sum(zero_masked(blanks, step_mask), axis=1)
-    losses = tf.where(fit_for_kernel, kernel_losses, blank_losses)
-    return tf.where(fits, losses, tf.zeros_like(losses))
+    @with_gradient
+    def loss(logits):
+        real = lengths_to_mask(logit_length, tf.shape(logits)[1])
+        columns = _Columns(labels, logits)
+        scores = columns.take(logits)
+        blank = tf.maximum(logits[..., 0], _LOWEST)
+        # Relative to the best of them in each step, so that sums stay small.
+        best = tf.maximum(blank, tf.reduce_max(scores, axis=-1))
+        log_probability, share = lattice(
+            tf.where(real[..., tf.newaxis], scores - best[..., tf.newaxis], _LOWEST),
+            tf.where(real, blank - best, 0),
+            columns.labels,
+            label_length,
+            tf.reduce_max(logit_length),
+        )
+        softmax = tf.nn.softmax(logits)
+        normaliser = _log_sum_exp(logits, softmax, best, columns, scores, blank, real)
+        losses = tf.reduce_sum(tf.where(real, normaliser - best, 0), axis=-1) - log_probability
+
+        def gradient(upstream):
+            # 0 beats NaN in `multiply_no_nan`: what stands behind the real steps may be NaN.
+            weight = tf.where(real & fits[:, tf.newaxis], upstream[:, tf.newaxis], 0)
+            expected = tf.math.multiply_no_nan(softmax, weight[..., tf.newaxis])
+            weight = weight[..., tf.newaxis]
+            return columns.subtract(expected, tf.math.multiply_no_nan(share, weight), weight)
+
+        return tf.where(fits, losses, 0), gradient
+
+    return loss(tf.cast(logits, tf.float32))
 
 
-def _kernel(labels, logits, label_length, logit_length):
-    """TensorFlow's sparse-label kernel; every row has a label and a step.
+class _Columns:
+    """The columns of each row's labels, in logits `(batch, steps, vocabulary_size)`."""
 
-    In float64: the kernel multiplies probabilities, and those of float32 reach 0, a loss of
-    infinity, where one logit lies 104 above another. (`tf.nn.ctc_loss` takes float32 alone.)
+    def __init__(self, labels, logits):
+        width = rounded_up(tf.shape(labels)[1] + 1)
+        labels = tf.pad(labels, [[0, 0], [0, width - tf.shape(labels)[1]]])
+        vocabulary_size = tf.shape(logits)[-1]
+        self._invalid = labels >= vocabulary_size
+        # `(batch, symbols + 1 or more)`: the lattice wants an empty column at the end.
+        self.labels = tf.minimum(labels, vocabulary_size - 1)
+        # Not on a GPU, whose products round to ten bits.
+        self._one_hot = None
+        static_size = logits.shape[-1]
+        if (
+            static_size is not None
+            and static_size <= _ONE_HOT_VOCABULARY
+            and not tf.config.list_logical_devices("GPU")
+        ):
+            self._one_hot = tf.one_hot(self.labels, static_size)
+
+    def take(self, logits):
+        """The columns, `(batch, steps, symbols)`; NaN where a label is beyond the vocabulary."""
+        if self._one_hot is None:
+            columns = tf.gather(logits, self.labels, axis=2, batch_dims=1)
+        else:
+            finite = tf.maximum(logits, _LOWEST)  # else 0 times infinity
+            columns = tf.matmul(finite, self._one_hot, transpose_b=True)
+        invalid = tf.where(self._invalid, float("nan"), 0.0)
+        return tf.maximum(columns, _LOWEST) + invalid[:, tf.newaxis]
+
+    def subtract(self, values, share, weight):
+        """`values` less each label's share; blank's is what they leave of `weight`."""
+        blank = weight[..., 0] - tf.reduce_sum(share, axis=-1)
+        if self._one_hot is not None:
+            is_blank = tf.one_hot(0, self._one_hot.shape[-1])
+            return values - tf.matmul(share, self._one_hot) - blank[..., tf.newaxis] * is_blank
+        shape = tf.shape(values, out_type=tf.int64)
+        rows = tf.reshape(tf.range(shape[0] * shape[1]) * shape[2], (shape[0], shape[1], 1))
+        labels = tf.pad(tf.cast(self.labels, tf.int64), [[0, 0], [1, 0]])  # blank's column first
+        share = tf.concat([blank[..., tf.newaxis], share], axis=-1)
+        values = tf.tensor_scatter_nd_sub(
+            tf.reshape(values, [-1]),
+            tf.reshape(rows + labels[:, tf.newaxis], [-1, 1]),
+            tf.reshape(share, [-1]),
+        )
+        return tf.reshape(values, shape)
+
+
+def _log_sum_exp(logits, softmax, best, columns, scores, blank, real):
+    """The logarithm of softmax's denominator, `(batch, steps)`.
+
+    Softmax has computed it already and does not tell; it shows in the best column's probability,
+    where that is not so small that nothing is left of it.
     """
-    labels = tf.pad(
-        labels, [[0, 0], [0, tf.maximum(1 - tf.shape(labels)[1], 0)]], constant_values=1
+    candidates = tf.concat([blank[..., tf.newaxis], scores], axis=-1)
+    ids = tf.pad(columns.labels, [[0, 0], [1, 0]])
+    chosen = tf.gather(ids, tf.argmax(candidates, axis=-1, output_type=tf.int32), batch_dims=1)
+    probability = tf.gather(softmax, chosen, axis=2, batch_dims=2)
+    # NaN, of a broken model, goes either way.
+    return tf.cond(
+        tf.reduce_any(real & (probability < 1e-30)),
+        lambda: tf.reduce_logsumexp(logits, axis=-1),
+        lambda: best - tf.math.log(probability),
     )
-    logits = tf.pad(logits, [[0, 0], [0, tf.maximum(1 - tf.shape(logits)[1], 0)], [0, 0]])
-    # This kernel's blank is the last id.
-    logits = tf.concat([logits[..., 1:], logits[..., :1]], axis=-1)
-    indices = tf.where(lengths_to_mask(label_length, tf.shape(labels)[1]))
-    sparse_labels = tf.SparseTensor(
-        indices, tf.gather_nd(labels, indices) - 1, tf.shape(labels, out_type=tf.int64)
-    )
-    losses = tf.compat.v1.nn.ctc_loss(
-        sparse_labels, tf.cast(logits, tf.float64), logit_length, time_major=False
-    )
-    return tf.cast(losses, tf.float32)
 
 
 def labels_fit(labels, label_length, logit_length):

@@ -145,11 +145,12 @@ def recipe_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
                     f"received {augmentation['white_noise_share']!r}"
                 ),
             )
-        if _is_set(augmentation, "gain_db"):
-            yield (
-                "augmentation.gain_db",
-                (
-                    "needs waveforms: expected no such key where features.kind is precomputed, "
-                    f"received {augmentation['gain_db']!r}"
-                ),
-            )
+        for key in ("speed", "gain_db"):
+            if _is_set(augmentation, key):
+                yield (
+                    f"augmentation.{key}",
+                    (
+                        "needs waveforms: expected no such key where features.kind is precomputed, "
+                        f"received {augmentation[key]!r}"
+                    ),
+                )

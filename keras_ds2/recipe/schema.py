@@ -144,6 +144,9 @@ class AugmentationSection(Section):
 
     cross_check: ClassVar[Any] = staticmethod(augmentation_faults)
 
+    speed: PositiveRange | None = Field(
+        None, description="[min, max] rate of the waveform, 1.1 = a tenth faster and higher"
+    )
     white_noise_share: Share = Field(0.0, description="share of utterances that noise is added to")
     noise_snr_db: Range | None = Field(None, description="[min, max] signal-to-noise ratio, dB")
     gain_db: Range | None = Field(

@@ -19,6 +19,7 @@ ALPHABET = Alphabet(list(" abcd"))
 BATCH = 5
 SOUND = Augmentation(white_noise_share=0.5, noise_snr_db=(0, 20), gain_db=(-6, 6))
 EVERYTHING = Augmentation(
+    speed=(0.9, 1.1),
     white_noise_share=0.5,
     noise_snr_db=(0, 20),
     gain_db=(-6, 6),
@@ -184,6 +185,18 @@ class TestTraining:
             lengths.extend(inputs["feature_length"] / frames)
         assert min(lengths) < 0.7
         assert max(lengths) > 1.4
+
+    def test_utterances_played_slower_fit_their_batches(self, audio):
+        slow = Augmentation(speed=(0.6, 1.0))
+        plan = expected_indices(audio, range(3), augmentation=slow)
+        rates = []
+        for (inputs, _), planned in zip(
+            audio.training(epochs=3, augmentation=slow).as_numpy_iterator(), plan, strict=True
+        ):
+            assert inputs["features"].shape[1] == planned.width
+            frames = np.array([audio.examples[i].frames for i in planned.indices])
+            rates.extend(frames / inputs["feature_length"])
+        assert 0.55 < min(rates) < 0.75 < 0.9 < max(rates) < 1.05
 
     def test_any_seed_will_do(self, precomputed):
         one, other = (

@@ -1,0 +1,1 @@
+"""How fast keras_ds2 is, beside its peers and its limits: see README.md."""

@@ -1,0 +1,63 @@
+"""What the kernels compiled by XLA share: few shapes, rows in loops, gradients by hand."""
+
+import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+
+_QUANTUM = 16
+
+
+def compiled(function):
+    """A `tf.function` compiled by XLA, once for each shape that it is called with."""
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def with_gradient(function):
+    """`tf.custom_gradient` that a tape outside a `tf.function` does not look into."""
+
+    @tf.custom_gradient
+    def unseen(*arguments):
+        return function(*map(tf.stop_gradient, arguments))
+
+    return unseen
+
+
+def rounded_up(width):
+    """The next width of a short list: multiples of 16, from 256 on an eighth of a power of two.
+
+    Kernels pad to it, since XLA compiles once for every shape.
+
+    Args:
+        width: int32 scalar tensor or int.
+
+    Returns:
+        int32 scalar: from `width` to `width + 15`, or at most an eighth more.
+    """
+    width = tf.maximum(width, 1)
+    step = tf.constant(_QUANTUM)
+    for power in range(8, 20):
+        step = tf.where(width > 2**power, 2 ** (power - 3), step)
+    return (width + step - 1) // step * step
+
+
+def read(rows, index, axis):
+    """The row at `index` of `axis`, which must be in range, inside a compiled loop.
+
+    Faster there than `rows[index]`, which also asks whether the index is negative.
+    """
+    sizes = tf.unstack(tf.shape(rows))
+    sizes[axis] = 1
+    row = gen_xla_ops.xla_dynamic_slice(rows, _starts(rows, index, axis), tf.stack(sizes))
+    return tf.squeeze(tf.ensure_shape(row, [None] * len(sizes)), axis)
+
+
+def write(rows, index, row, axis):
+    """`rows` with `row` at `index` of `axis`: in place, inside a compiled loop."""
+    return gen_xla_ops.xla_dynamic_update_slice(
+        rows, tf.expand_dims(row, axis), _starts(rows, index, axis)
+    )
+
+
+def _starts(rows, index, axis):
+    starts = [0] * len(rows.shape)
+    starts[axis] = index
+    return tf.stack(starts)

@@ -1,0 +1,174 @@
+"""CTC's lattice: the sum over all alignments, and each symbol's share of each step.
+
+Two loops over the steps, forward and back, each a handful of fused passes over `(batch, symbols)`.
+States are logarithms, split into symbols and the blanks before them: one state of each kind takes
+two sums of two terms, where a row of both kinds side by side takes two of three.
+
+Every few steps each row is shifted by a whole number so that its best state lies near 0: float32
+then keeps its precision over any number of steps, and the sum of the shifts is exact.
+"""
+
+import tensorflow as tf
+
+from keras_ds2.ops.compiled import compiled, rounded_up
+
+_NEVER = -1e30  # log 0 that survives additions
+_BLOCK = 16  # steps between two shifts; divides what `rounded_up` returns
+
+
+def lattice(symbol_scores, blank_scores, labels, label_length, steps):
+    """Sums over all alignments of labels to steps.
+
+    Args:
+        symbol_scores: float32 `(batch, time, width)`, the logarithm of each label's score in each
+            step, `<= 0`; -1e30 behind a row's real steps. `width` exceeds every label length.
+        blank_scores: float32 `(batch, time)`, that of blank; 0 behind a row's real steps.
+        labels: int32 `(batch, width)`.
+        label_length: int32 `(batch,)`.
+        steps: int32 scalar, no more than `time`: no row has real steps behind it.
+
+    Returns:
+        `(log_score, share)`: float32 `(batch,)`, the logarithm of the sum over alignments of the
+        product of their scores; float32 `(batch, time, width)`, the share of that sum that goes
+        through each label at each step, to be summed to 1 with blank's.
+    """
+    time = tf.shape(symbol_scores)[1]
+    padding = rounded_up(time) - time
+    log_score, share = _compiled_lattice(
+        tf.pad(symbol_scores, [[0, 0], [0, padding], [0, 0]], constant_values=_NEVER),
+        tf.pad(blank_scores, [[0, 0], [0, padding]]),
+        labels,
+        label_length,
+        (steps + _BLOCK - 1) // _BLOCK,
+    )
+    return log_score, share[:, :time]
+
+
+@compiled
+def _compiled_lattice(symbol_scores, blank_scores, labels, label_length, blocks):
+    batch, _, width = tf.unstack(tf.shape(symbol_scores))
+    none = tf.fill((batch, width), _NEVER)
+    # Straight from one label to the next, without a blank between, where they differ.
+    skips = tf.pad(labels[:, 1:] != labels[:, :-1], [[0, 0], [1, 0]], constant_values=True)
+    is_end = tf.range(width) == label_length[:, tf.newaxis]
+    is_last = tf.range(width) == label_length[:, tf.newaxis] - 1
+
+    before, ends, shifts, symbols, blanks = _forward(
+        symbol_scores, blank_scores, skips, tf.where(tf.range(width) == 0, 0.0, none), blocks
+    )
+    # After the last step: on the last label, or on the blank behind it.
+    end = _add_logs(
+        tf.reduce_max(tf.where(is_last, symbols, _NEVER), axis=1),
+        tf.reduce_max(tf.where(is_end, blanks, _NEVER), axis=1),
+    )
+    share = _backward(
+        symbol_scores,
+        blank_scores,
+        skips,
+        tf.where(is_end, 0.0, none),
+        blocks,
+        before,
+        ends,
+    )
+    return end + shifts[blocks], share
+
+
+def _forward(symbol_scores, blank_scores, skips, blanks, blocks):
+    """What reaches each symbol, its own score in that step left out, and the shifts so far."""
+    batch, time, width = tf.unstack(tf.shape(symbol_scores))
+
+    def step(t, end, symbols, blanks, before):
+        to_blank = _add_logs(blanks, _moved_right(symbols))
+        to_symbol = _add_logs(symbols, tf.where(skips, to_blank, blanks))
+        return (
+            t + 1,
+            end,
+            to_symbol + symbol_scores[:, t],
+            to_blank + blank_scores[:, t, tf.newaxis],
+            _written(before, t, to_symbol),
+        )
+
+    def block(i, symbols, blanks, before, ends, shifts):
+        _, _, symbols, blanks, before = tf.while_loop(
+            lambda t, end, *_: t < end,
+            step,
+            (i * _BLOCK, (i + 1) * _BLOCK, symbols, blanks, before),
+        )
+        ends = _written(ends, i, tf.stack([symbols, blanks]))
+        symbols, blanks, shift = _shifted(symbols, blanks)
+        return i + 1, symbols, blanks, before, ends, _written(shifts, i + 1, shifts[i] + shift)
+
+    _, symbols, blanks, before, ends, shifts = tf.while_loop(
+        lambda i, *_: i < blocks,
+        block,
+        (
+            0,
+            tf.fill((batch, width), _NEVER),
+            blanks,
+            tf.zeros((time, batch, width)),
+            tf.zeros((time // _BLOCK, 2, batch, width)),
+            tf.zeros((time // _BLOCK + 1, batch)),
+        ),
+    )
+    return before, ends, shifts, symbols, blanks
+
+
+def _backward(symbol_scores, blank_scores, skips, blanks, blocks, before, ends):
+    """The same from the end, joined with `before`: the share of each symbol in each step."""
+    batch, time, width = tf.unstack(tf.shape(symbol_scores))
+
+    def onward(symbols, blanks):
+        from_blank = _add_logs(blanks, symbols)
+        return _add_logs(symbols, _moved_left(tf.where(skips, from_blank, blanks))), from_blank
+
+    def step(t, start, symbols, blanks, shift, share):
+        from_symbol, from_blank = onward(symbols, blanks)
+        symbols = from_symbol + symbol_scores[:, t]
+        blanks = from_blank + blank_scores[:, t, tf.newaxis]
+        now = tf.exp(symbols + before[t] + shift[:, tf.newaxis])
+        return t - 1, start, symbols, blanks, shift, _written(share, t, now)
+
+    def block(i, symbols, blanks, share):
+        # Through whichever state: at every step the same sum but for rounding.
+        through = ends[i] + tf.stack(onward(symbols, blanks))
+        total = tf.reduce_logsumexp(through, axis=(0, 2))
+        _, _, symbols, blanks, _, share = tf.while_loop(
+            lambda t, start, *_: t >= start,
+            step,
+            ((i + 1) * _BLOCK - 1, i * _BLOCK, symbols, blanks, -total, share),
+        )
+        symbols, blanks, _ = _shifted(symbols, blanks)
+        return i - 1, symbols, blanks, share
+
+    _, _, _, share = tf.while_loop(
+        lambda i, *_: i >= 0,
+        block,
+        (
+            blocks - 1,
+            tf.fill((batch, width), _NEVER),
+            blanks,
+            tf.zeros((time, batch, width)),
+        ),
+    )
+    return tf.transpose(share, (1, 0, 2))
+
+
+def _add_logs(a, b):
+    return tf.maximum(a, b) + tf.math.log(1 + tf.exp(-tf.abs(a - b)))
+
+
+def _moved_right(values):
+    return tf.pad(values[:, :-1], [[0, 0], [1, 0]], constant_values=_NEVER)
+
+
+def _moved_left(values):
+    return tf.pad(values[:, 1:], [[0, 0], [0, 1]], constant_values=_NEVER)
+
+
+def _shifted(symbols, blanks):
+    shift = tf.floor(tf.reduce_max(tf.maximum(symbols, blanks), axis=1))
+    return symbols - shift[:, tf.newaxis], blanks - shift[:, tf.newaxis], shift
+
+
+def _written(rows, index, row):
+    return tf.tensor_scatter_nd_update(rows, [[index]], row[tf.newaxis])
