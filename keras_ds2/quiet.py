@@ -1,5 +1,7 @@
-"""TensorFlow imported without its start-up chatter, and without hiding a single real error."""
+"""TensorFlow without its start-up chatter, and without hiding a single real error."""
 
+import contextlib
+import functools
 import logging
 import os
 import re
@@ -7,11 +9,13 @@ import sys
 import tempfile
 
 # What TensorFlow 2.17 writes as errors at every start on a machine with one plugin of a kind or
-# without CUDA, and lines about logging itself.
+# without CUDA, lines about logging itself, and what XLA says of itself when it first compiles.
 _CHATTER = re.compile(
     r"Unable to register cu(FFT|DNN|BLAS) factory"
     r"|All log messages before absl::InitializeLog\(\)"
     r"|computation placer already registered"
+    r"|^I\d{4} .*(XLA service|StreamExecutor device|Compiled cluster using XLA)"
+    r"|disabling MLIR crash reproducer"
 )
 
 
@@ -22,13 +26,28 @@ def import_tensorflow() -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with _without_chatter():
+        import tensorflow  # noqa: F401
+
+
+@functools.cache
+def start_xla() -> None:
+    """Has XLA compile something small, and so say now what it says at its first compilation."""
+    import tensorflow as tf
+
+    with _without_chatter(), tf.init_scope():
+        tf.function(tf.abs, jit_compile=True, autograph=False)(1.0)
+
+
+@contextlib.contextmanager
+def _without_chatter():
     # The lines come from C++, past Python's sys.stderr: only the file descriptor sees them.
     sys.stderr.flush()
     descriptor = os.dup(2)
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            yield
         finally:
             sys.stderr.flush()
             os.dup2(descriptor, 2)

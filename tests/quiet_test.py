@@ -19,11 +19,15 @@ CHATTER = [
     "cuDNN factory: Attempting to register",
     "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR",
     "E0000 00:00:1 computation_placer.cc:177] computation placer already registered.",
+    "I0000 00:00:1 service.cc:146] XLA service 0x55a3b9 initialized for platform Host",
+    "I0000 00:00:1 service.cc:154]   StreamExecutor device (0): Host, Default Version",
+    "I0000 00:00:1 device_compiler.h:188] Compiled cluster using XLA!  This line is logged at most",
 ]
 REAL = [
     "2026-01-01 E tensorflow/core/platform: could not open the driver",
     "ImportError: libtensorflow_framework.so.2: cannot open shared object file",
     "cuFFT failed",
+    "E0000 00:00:1 service.cc:146] XLA service could not be started",
 ]
 
 
@@ -61,6 +65,20 @@ def test_what_is_said_past_python_is_sorted_by_line(tmp_path):
     done = import_in_a_process(tmp_path, body)
     assert done.returncode == 0
     assert done.stderr == f"{REAL[0]}\n{REAL[1]}\nafter\n"
+
+
+def test_xla_says_nothing_when_a_kernel_is_compiled_first():
+    code = (
+        "from keras_ds2.quiet import import_tensorflow\n"
+        "import_tensorflow()\n"
+        "from keras_ds2.ops import ctc_loss\n"
+        "print(float(ctc_loss([[1]], [[[0.0, 0.0]]], [1], [1])[0]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    assert float(done.stdout) == pytest.approx(0.6931472)
+    assert done.stderr == ""
 
 
 def test_an_import_that_fails_says_why(tmp_path):

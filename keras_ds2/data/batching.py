@@ -33,6 +33,12 @@ def bucket_widths(frames: np.ndarray, num_buckets: int = NUM_BUCKETS) -> np.ndar
     return np.unique(np.quantile(frames, shares, method="higher")).astype(np.int64)
 
 
+def count_shapes(frames: np.ndarray, batch_size: int, num_buckets: int = NUM_BUCKETS) -> int:
+    """The most shapes that batches of `plan_epoch` come in: kernels are compiled once for each."""
+    sizes = (len(frames) >= batch_size) + (len(frames) % batch_size > 0)
+    return len(bucket_widths(frames, num_buckets)) * sizes
+
+
 def count_batches(utterances: int, batch_size: int) -> int:
     """Batches of an epoch, the same in every one."""
     return math.ceil(utterances / batch_size)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_ds2.audio.io import load_audio
 from keras_ds2.data.augmentation import Augmentation
-from keras_ds2.data.batching import NUM_BUCKETS, plan_epoch
+from keras_ds2.data.batching import NUM_BUCKETS, count_shapes, plan_epoch
 from keras_ds2.data.checking import Example
 from keras_ds2.data.features_file import read_features
 from keras_ds2.features.front_end import FeatureFrontEnd
@@ -48,7 +48,7 @@ def training_dataset(
         Dataset of `({"features", "feature_length"}, {"labels", "label_length"})`.
     """
     augmentation = augmentation or Augmentation()
-    frames = np.array([augmentation.longest(example.frames) for example in examples])
+    frames = _longest_frames(examples, augmentation)
 
     def batches():
         for epoch in range(first_epoch, epochs):
@@ -65,6 +65,22 @@ def training_dataset(
 
     load = _Loader(examples, front_end, augmentation)
     return _batches(batches, load)
+
+
+def count_training_shapes(
+    examples: Sequence[Example],
+    *,
+    batch_size: int,
+    num_buckets: int = NUM_BUCKETS,
+    augmentation: Augmentation | None = None,
+) -> int:
+    """The most shapes that `training_dataset`'s batches come in, as `count_shapes`."""
+    frames = _longest_frames(examples, augmentation or Augmentation())
+    return count_shapes(frames, batch_size, num_buckets)
+
+
+def _longest_frames(examples, augmentation):
+    return np.array([augmentation.longest(example.frames) for example in examples])
 
 
 def evaluation_dataset(

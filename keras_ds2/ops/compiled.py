@@ -1,14 +1,25 @@
 """What the kernels compiled by XLA share: few shapes, rows in loops, gradients by hand."""
 
+import functools
+
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+
+from keras_ds2.quiet import start_xla
 
 _QUANTUM = 16
 
 
 def compiled(function):
     """A `tf.function` compiled by XLA, once for each shape that it is called with."""
-    return tf.function(function, jit_compile=True, autograph=False)
+    kernel = tf.function(function, jit_compile=True, autograph=False)
+
+    @functools.wraps(function)
+    def run(*arguments):
+        start_xla()
+        return kernel(*arguments)
+
+    return run
 
 
 def with_gradient(function):

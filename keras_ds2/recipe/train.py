@@ -7,7 +7,7 @@ from rich.console import Console
 
 from keras_ds2.atomic_write import write_text_atomically
 from keras_ds2.data.batching import count_batches
-from keras_ds2.data.dataset import evaluation_dataset, training_dataset
+from keras_ds2.data.dataset import count_training_shapes, evaluation_dataset, training_dataset
 from keras_ds2.decoding import GreedyDecoder
 from keras_ds2.evaluation.evaluator import Evaluator
 from keras_ds2.recipe.build import build
@@ -52,7 +52,7 @@ def train_recipe(
     check_output(folder, recipe)
     built = build(recipe, console)
     _check_alphabet(folder, built.alphabet)
-    _report_data(built, console)
+    _report_data(built, recipe.training, console)
     folder.mkdir(parents=True, exist_ok=True)
     save_recipe(recipe, folder / RECIPE)
     ignore_spaces = recipe.text.language == "mandarin"
@@ -193,7 +193,13 @@ def _validation(built, batch_size, ignore_spaces):
     return validate
 
 
-def _report_data(built, console):
+def _report_data(built, training, console):
+    shapes = count_training_shapes(
+        built.train,
+        batch_size=training.batch_size,
+        augmentation=built.augmentation,
+        **_given(num_buckets=training.num_buckets),
+    )
     model = built.model
     delay = "whole utterance" if model.delay_ms is None else f"{model.delay_ms:g} ms"
     hours = sum(example.utterance.duration for example in built.train) / 3600
@@ -202,7 +208,8 @@ def _report_data(built, console):
         f"{len(built.validation)}; {built.left_out} left out by length, {len(built.skipped)} "
         "skipped as unusable\n"
         f"{model.count_params() / 1e6:.2f} M parameters, {len(built.alphabet)} symbols with blank, "
-        f"a step every {model.step_ms:g} ms, context ahead: {delay}",
+        f"a step every {model.step_ms:g} ms, context ahead: {delay}\n"
+        f"batches of at most {shapes} shapes: kernels are compiled when each comes first",
         highlight=False,
     )
     for skipped in built.skipped[:10]:

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_ds2.data.batching import NUM_BUCKETS, bucket_widths, count_batches, plan_epoch
+from keras_ds2.data.batching import (
+    NUM_BUCKETS,
+    bucket_widths,
+    count_batches,
+    count_shapes,
+    plan_epoch,
+)
 
 FRAMES = np.random.default_rng(3).integers(40, 900, 137)
 
@@ -47,6 +53,8 @@ def test_any_plan(frames, batch_size, epoch, seed, sorta_grad, num_buckets):
     assert all(frames[batch.indices].max() <= batch.width for batch in plan)
     assert len({batch.width for batch in plan}) <= num_buckets
     assert {batch.width for batch in plan} <= set(bucket_widths(frames, num_buckets).tolist())
+    shapes = {(len(batch.indices), batch.width) for batch in plan}
+    assert len(shapes) <= count_shapes(frames, batch_size, num_buckets)
 
 
 class TestPlan:
