@@ -4,6 +4,7 @@ import functools
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+from tensorflow.python.ops import control_flow_util
 
 from keras_ds2.quiet import start_xla
 
@@ -20,6 +21,11 @@ def compiled(function):
         return kernel(*arguments)
 
     return run
+
+
+def in_xla():
+    """Whether what is being traced will be compiled by XLA as a whole."""
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 def with_gradient(function):

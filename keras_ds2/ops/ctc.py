@@ -9,7 +9,7 @@ labels.
 
 import tensorflow as tf
 
-from keras_ds2.ops.compiled import rounded_up, with_gradient
+from keras_ds2.ops.compiled import in_xla, rounded_up, with_gradient
 from keras_ds2.ops.lattice import lattice
 from keras_ds2.sequence import lengths_to_mask, zero_masked
 
@@ -116,12 +116,26 @@ class _Columns:
         rows = tf.reshape(tf.range(shape[0] * shape[1]) * shape[2], (shape[0], shape[1], 1))
         labels = tf.pad(tf.cast(self.labels, tf.int64), [[0, 0], [1, 0]])  # blank's column first
         share = tf.concat([blank[..., tf.newaxis], share], axis=-1)
-        values = tf.tensor_scatter_nd_sub(
+        values = _subtract_at(
             tf.reshape(values, [-1]),
-            tf.reshape(rows + labels[:, tf.newaxis], [-1, 1]),
+            tf.reshape(rows + labels[:, tf.newaxis], [-1]),
             tf.reshape(share, [-1]),
         )
         return tf.reshape(values, shape)
+
+
+def _subtract_at(values, indices, amounts):
+    """`values[indices[i]] -= amounts[i]`, for all `i`; indices may repeat."""
+    indices = indices[:, tf.newaxis]
+    if in_xla() or tf.config.list_logical_devices("GPU"):
+        return tf.tensor_scatter_nd_sub(values, indices, amounts)
+    # The same on processors, though it copies `values`, in half the time.
+    return tf.raw_ops.SparseTensorDenseAdd(
+        a_indices=indices,
+        a_values=-amounts,
+        a_shape=tf.shape(values, out_type=tf.int64),
+        b=values,
+    )
 
 
 def _log_sum_exp(logits, softmax, best, columns, scores, blank, real):

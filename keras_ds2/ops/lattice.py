@@ -8,11 +8,14 @@ Every few steps each row is shifted by a whole number so that its best state lie
 then keeps its precision over any number of steps, and the sum of the shifts is exact.
 """
 
+import os
+
 import tensorflow as tf
 
-from keras_ds2.ops.compiled import compiled, rounded_up
+from keras_ds2.ops.compiled import compiled, in_xla, rounded_up
 
 _NEVER = -1e30  # log 0 that survives additions
+_MOST_SHARDS = 8
 _BLOCK = 16  # steps between two shifts; divides what `rounded_up` returns
 
 
@@ -32,16 +35,29 @@ def lattice(symbol_scores, blank_scores, labels, label_length, steps):
         product of their scores; float32 `(batch, time, width)`, the share of that sum that goes
         through each label at each step, to be summed to 1 with blank's.
     """
-    time = tf.shape(symbol_scores)[1]
-    padding = rounded_up(time) - time
-    log_score, share = _compiled_lattice(
-        tf.pad(symbol_scores, [[0, 0], [0, padding], [0, 0]], constant_values=_NEVER),
-        tf.pad(blank_scores, [[0, 0], [0, padding]]),
-        labels,
-        label_length,
-        (steps + _BLOCK - 1) // _BLOCK,
-    )
-    return log_score, share[:, :time]
+    batch, time = tf.unstack(tf.shape(blank_scores))
+    # A compiled loop runs on one core: as many side by side as there are, with equally many rows.
+    shards = 1 if in_xla() or tf.config.list_logical_devices("GPU") else _cores()
+    rows = tf.maximum((batch + shards - 1) // shards, 1)
+    missing = [[0, rows * shards - batch]]
+    padding = [*missing, [0, rounded_up(time) - time]]
+    padded = [
+        tf.pad(symbol_scores, [*padding, [0, 0]], constant_values=_NEVER),
+        tf.pad(blank_scores, padding),
+        tf.pad(labels, [*missing, [0, 0]]),
+        tf.pad(label_length, missing),
+    ]
+    blocks = (steps + _BLOCK - 1) // _BLOCK
+    parts = []
+    for shard in range(shards):
+        part = slice(shard * rows, (shard + 1) * rows)
+        parts.append(_compiled_lattice(*(values[part] for values in padded), blocks))
+    log_score, share = (tf.concat(part, axis=0) for part in zip(*parts, strict=True))
+    return log_score[:batch], share[:batch, :time]
+
+
+def _cores():
+    return min(os.cpu_count() or 1, _MOST_SHARDS)
 
 
 @compiled

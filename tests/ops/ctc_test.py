@@ -569,3 +569,11 @@ def test_widths_are_rounded_up_to_few():
     # 16 of them up to 256, then 8 each time that this doubles.
     assert len(np.unique(rounded)) == 16 + 8 * 12
     np.testing.assert_array_equal(np.unique(rounded[:256]), 16 * np.arange(1, 17))
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3, 8])
+def test_rows_shared_among_any_number_of_cores(monkeypatch, ragged, cores):
+    expected = losses_and_gradient(*ragged)
+    monkeypatch.setattr(lattice, "_cores", lambda: cores)
+    for one, other in zip(losses_and_gradient(*ragged), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
