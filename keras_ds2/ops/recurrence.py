@@ -1,15 +1,18 @@
-"""Recurrences over whole sequences, compiled, all directions in one loop, gradients by hand.
+"""Recurrences over whole sequences, compiled, gradients by hand.
 
 The input product is computed beforehand for all steps and shared by the directions, so that a
-loop's turn holds the products with the recurrent weights and one pass over the state. The gradient
-is a second loop for the states, and then one product for each recurrent weight.
+loop's turn holds the product with the recurrent weights and one pass over the state. The gradient
+is a second loop for the states, and then one product for the recurrent weights. The two directions
+run side by side, each a loop of its own; a single direction runs as two halves of the batch: a
+product with a narrow state keeps one core busy, not two.
 """
 
 import functools
+import os
 
 import tensorflow as tf
 
-from keras_ds2.ops.compiled import compiled, read, rounded_up, with_gradient, write
+from keras_ds2.ops.compiled import compiled, in_xla, read, rounded_up, with_gradient, write
 
 # Above this width the loops run on arrays `(time, units, batch)`: a product of a weight too large
 # for the cache with a narrow state is up to twice as fast where the weight stands left.
@@ -39,40 +42,61 @@ def clipped_relu_recurrence(
     """
     max_value = tf.constant(max_value, inputs.dtype)
 
-    @with_gradient
-    def recurrence(inputs, initial_state, *kernels):
+    def recurrence(inputs, initial_state, mask, *kernels):
         layout = _Layout(inputs, mask)
-        states = _clipped_relu_forward(
-            layout.turn(inputs),
-            [layout.turn_kernel(kernel) for kernel in kernels],
-            layout.real,
-            layout.turn_state(initial_state),
-            max_value,
-            layout.steps,
-            layout.turned,
-        )
 
-        def gradient(*upstream):
-            input_gradients, state_gradient = _clipped_relu_backward(
-                [layout.turn(part) for part in upstream],
-                states,
-                [layout.turn_kernel(tf.transpose(kernel)) for kernel in kernels],
-                layout.real,
-                max_value,
-                layout.steps,
-                layout.turned,
-            )
-            input_gradients = [layout.turn_back(part) for part in input_gradients]
-            return (
-                tf.add_n(input_gradients),
-                layout.turn_state(state_gradient),
-                *map(_kernel_gradient, _before(output, initial_state), input_gradients),
-            )
+        @with_gradient
+        def run(inputs, initial_state, *kernels):
+            turned_inputs = layout.turn(inputs)
+            states = [
+                _clipped_relu_forward(
+                    turned_inputs,
+                    layout.turn_kernel(kernel),
+                    layout.real,
+                    layout.turn_state(start),
+                    max_value,
+                    layout.steps,
+                    layout.turned,
+                    backwards,
+                )
+                for kernel, start, backwards in zip(
+                    kernels, _starts(initial_state), (False, True), strict=False
+                )
+            ]
+            output = [layout.turn_back(part) for part in states]
 
-        output = [layout.turn_back(part) for part in states]
-        return output, gradient
+            def gradient(*upstream):
+                input_gradients, start_gradients = zip(
+                    *[
+                        _clipped_relu_backward(
+                            layout.turn(part),
+                            part_states,
+                            layout.turn_kernel(tf.transpose(kernel)),
+                            layout.real,
+                            max_value,
+                            layout.steps,
+                            layout.turned,
+                            backwards,
+                        )
+                        for part, part_states, kernel, backwards in zip(
+                            upstream, states, kernels, (False, True), strict=False
+                        )
+                    ],
+                    strict=True,
+                )
+                input_gradients = [layout.turn_back(part) for part in input_gradients]
+                return (
+                    tf.add_n(input_gradients),
+                    layout.turn_state(start_gradients[0]),
+                    *map(_kernel_gradient, _before(output, initial_state), input_gradients),
+                )
 
-    return recurrence(inputs, _state_or_zeros(initial_state, inputs, 1), *recurrent_kernels)
+            return output, gradient
+
+        return run(inputs, initial_state, *kernels)
+
+    initial_state = _state_or_zeros(initial_state, inputs, 1)
+    return _side_by_side(recurrence, inputs, initial_state, mask, recurrent_kernels)
 
 
 def gru_recurrence(
@@ -116,67 +140,87 @@ def gru_recurrence(
                 inputs, kernel, mask, activation, recurrent_activation, state, backwards
             )
             for kernel, state, backwards in zip(
-                recurrent_kernels, _starts(initial_state, 2), (False, True), strict=False
+                recurrent_kernels, _starts(initial_state), (False, True), strict=False
             )
         ]
 
-    @with_gradient
-    def recurrence(inputs, initial_state, *kernels):
+    def recurrence(inputs, initial_state, mask, *kernels):
         layout = _Layout(inputs, mask, gates=3)
-        states, *gates = _gru_forward(
-            [layout.turn(part) for part in tf.split(inputs, 3, axis=-1)],
-            [
-                [layout.turn_kernel(part) for part in tf.split(kernel, 3, axis=1)]
-                for kernel in kernels
-            ],
-            layout.real,
-            layout.turn_state(initial_state),
-            layout.steps,
-            layout.turned,
+
+        @with_gradient
+        def run(inputs, initial_state, *kernels):
+            turned_inputs = [layout.turn(part) for part in tf.split(inputs, 3, axis=-1)]
+            directions = [
+                _gru_forward(
+                    turned_inputs,
+                    layout.turn_kernel(kernel),
+                    layout.real,
+                    layout.turn_state(start),
+                    layout.steps,
+                    layout.turned,
+                    backwards,
+                )
+                for kernel, start, backwards in zip(
+                    kernels, _starts(initial_state), (False, True), strict=False
+                )
+            ]
+            output = [layout.turn_back(states) for states, *_ in directions]
+
+            def gradient(*upstream):
+                input_gradients, kernel_gradients, start_gradients = [], [], []
+                for part, (_, *gates), kernel, before, backwards in zip(
+                    upstream,
+                    directions,
+                    kernels,
+                    _before(output, initial_state),
+                    (False, True),
+                    strict=False,
+                ):
+                    parts, start_gradient = _gru_backward(
+                        layout.turn(part),
+                        layout.turn(before),
+                        gates,
+                        layout.turn_kernel(tf.transpose(kernel)),
+                        layout.real,
+                        layout.steps,
+                        layout.turned,
+                        backwards,
+                    )
+                    # The candidate's product passes the reset gate, its input does not.
+                    to_product = [*parts[:2], parts[2] * gates[1]]
+                    to_input, to_product = (
+                        tf.concat([layout.turn_back(each) for each in three], axis=-1)
+                        for three in (parts, to_product)
+                    )
+                    input_gradients.append(to_input)
+                    kernel_gradients.append(_kernel_gradient(before, to_product))
+                    start_gradients.append(start_gradient)
+                return (
+                    tf.add_n(input_gradients),
+                    layout.turn_state(start_gradients[0]),
+                    *kernel_gradients,
+                )
+
+            return output, gradient
+
+        return run(inputs, initial_state, *kernels)
+
+    return _side_by_side(recurrence, inputs, initial_state, mask, recurrent_kernels)
+
+
+def _side_by_side(recurrence, inputs, initial_state, mask, kernels):
+    """Runs a recurrence of one direction as two halves of the batch, where there are two cores."""
+    alone = in_xla() or tf.config.list_logical_devices("GPU") or (os.cpu_count() or 1) < 2
+    if len(kernels) > 1 or alone:
+        return recurrence(inputs, initial_state, mask, *kernels)
+    half = (tf.shape(inputs)[0] + 1) // 2
+    halves = [
+        recurrence(
+            inputs[part], initial_state[part], None if mask is None else mask[part], *kernels
         )
-
-        def gradient(*upstream):
-            before = _before(output, initial_state)
-            product_gradients, state_gradient = _gru_backward(
-                [layout.turn(part) for part in upstream],
-                [layout.turn(part) for part in before],
-                gates,
-                [
-                    [layout.turn_kernel(tf.transpose(part)) for part in tf.split(kernel, 3, axis=1)]
-                    for kernel in kernels
-                ],
-                layout.real,
-                layout.steps,
-                layout.turned,
-            )
-            product_gradients = [
-                [layout.turn_back(part) for part in parts] for parts in product_gradients
-            ]
-            kernel_gradients = [
-                tf.concat(
-                    [
-                        _kernel_gradient(old, to_update),
-                        _kernel_gradient(old, to_reset),
-                        # The candidate's product passes the reset gate, its input does not.
-                        _kernel_gradient(old, to_candidate * layout.turn_back(reset)),
-                    ],
-                    axis=1,
-                )
-                for old, (to_update, to_reset, to_candidate), reset in zip(
-                    before, product_gradients, gates[1], strict=True
-                )
-            ]
-            input_gradients = [tf.add_n(parts) for parts in zip(*product_gradients, strict=True)]
-            return (
-                tf.concat(input_gradients, axis=-1),
-                layout.turn_state(state_gradient),
-                *kernel_gradients,
-            )
-
-        output = [layout.turn_back(part) for part in states]
-        return output, gradient
-
-    return recurrence(inputs, initial_state, *recurrent_kernels)
+        for part in (slice(None, half), slice(half, None))
+    ]
+    return [tf.concat(parts, axis=0) for parts in zip(*halves, strict=True)]
 
 
 def _gru_of_any_activation(
@@ -251,108 +295,97 @@ def _before(states, initial_state):
 
 def _kernel_gradient(before, product_gradient):
     """`before^T product_gradient` over all steps of all rows."""
-    units = before.shape[-1]
     return tf.matmul(
-        tf.reshape(before, (-1, units)), tf.reshape(product_gradient, (-1, units)), transpose_a=True
+        tf.reshape(before, (-1, before.shape[-1])),
+        tf.reshape(product_gradient, (-1, product_gradient.shape[-1])),
+        transpose_a=True,
     )
+
+
+def _starts(initial_state):
+    """The state that each of two directions starts from."""
+    return initial_state, tf.zeros_like(initial_state)
 
 
 def _product(state, kernel, turned):
     return tf.matmul(kernel, state) if turned else tf.matmul(state, kernel)
 
 
-def _loop(body, steps, states, outputs, axis, backwards=False):
-    """Runs `body(direction, t, state) -> state, rows` for every step; writes each row at `t`.
+def _loop(body, steps, state, outputs, axis, backwards):
+    """Runs `body(t, state) -> state, rows` for every step; writes each row at `t`.
 
     Args:
-        body: function of a direction's number, a step and a state.
+        body: function of a step and a state.
         steps: int32 scalar.
-        states: a state for each direction.
-        outputs: for each direction a list of arrays to be written.
+        state: what the first turn starts from.
+        outputs: list of arrays to be written.
         axis: int, that of time in them.
-        backwards: bool, whether each direction runs against its own.
+        backwards: bool, from the last step to the first.
 
     Returns:
-        `(states, outputs)` after the last turn.
+        `(state, outputs)` after the last turn.
     """
 
-    def turn(k, states, outputs):
-        new_states, new_outputs = [], []
-        for direction, (state, rows) in enumerate(zip(states, outputs, strict=True)):
-            t = k if (direction == 0) != backwards else steps - 1 - k
-            state, written = body(direction, t, state)
-            new_states.append(state)
-            new_outputs.append(
-                [write(row, t, new, axis) for row, new in zip(rows, written, strict=True)]
-            )
-        return k + 1, new_states, new_outputs
+    def turn(k, state, outputs):
+        t = steps - 1 - k if backwards else k
+        state, rows = body(t, state)
+        return (
+            k + 1,
+            state,
+            [write(output, t, row, axis) for output, row in zip(outputs, rows, strict=True)],
+        )
 
-    _, states, outputs = tf.while_loop(lambda k, *_: k < steps, turn, (0, states, outputs))
-    return states, outputs
-
-
-def _starts(initial, directions):
-    return [initial, *[tf.zeros_like(initial)] * (directions - 1)]
+    _, state, outputs = tf.while_loop(lambda k, *_: k < steps, turn, (0, state, outputs))
+    return state, outputs
 
 
 @compiled
-def _clipped_relu_forward(inputs, kernels, real, initial, max_value, steps, turned):
+def _clipped_relu_forward(inputs, kernel, real, initial, max_value, steps, turned, backwards):
     axis = 0 if turned else 1
     at = functools.partial(read, axis=axis)
 
-    def body(direction, t, state):
-        new = at(inputs, t) + _product(state, kernels[direction], turned)
+    def body(t, state):
+        new = at(inputs, t) + _product(state, kernel, turned)
         new = tf.minimum(tf.maximum(new, 0), max_value)
         if real is not None:
             new = tf.where(at(real, t) > 0, new, state)
         return new, [new]
 
-    _, outputs = _loop(
-        body,
-        steps,
-        _starts(initial, len(kernels)),
-        [[tf.zeros_like(inputs)] for _ in kernels],
-        axis,
-    )
-    return [states for (states,) in outputs]
+    _, (states,) = _loop(body, steps, initial, [tf.zeros_like(inputs)], axis, backwards)
+    return states
 
 
 @compiled
-def _clipped_relu_backward(upstream, states, kernels, real, max_value, steps, turned):
+def _clipped_relu_backward(upstream, states, kernel, real, max_value, steps, turned, backwards):
     axis = 0 if turned else 1
     at = functools.partial(read, axis=axis)
 
-    def body(direction, t, gradient):
-        total = at(upstream[direction], t) + gradient
+    def body(t, gradient):
+        total = at(upstream, t) + gradient
         # The clip passes a gradient where the state lies strictly between its ends.
-        state = at(states[direction], t)
+        state = at(states, t)
         passed = tf.where((state > 0) & (state < max_value), total, 0)
         if real is None:
-            return _product(passed, kernels[direction], turned), [passed]
+            return _product(passed, kernel, turned), [passed]
         # At a masked step the state is a copy: all goes on to the step before.
-        passed = tf.where(at(real, t) > 0, passed, 0)
-        handed_on = tf.where(at(real, t) > 0, tf.zeros_like(total), total)
-        return _product(passed, kernels[direction], turned) + handed_on, [passed]
+        is_real = at(real, t) > 0
+        passed = tf.where(is_real, passed, 0)
+        handed_on = tf.where(is_real, tf.zeros_like(total), total)
+        return _product(passed, kernel, turned) + handed_on, [passed]
 
-    gradients, outputs = _loop(
-        body,
-        steps,
-        [tf.zeros_like(at(upstream[0], 0)) for _ in kernels],
-        [[tf.zeros_like(part)] for part in upstream],
-        axis,
-        backwards=True,
-    )
-    return [rows for (rows,) in outputs], gradients[0]
+    start = tf.zeros_like(at(upstream, 0))
+    gradient, (passed,) = _loop(body, steps, start, [tf.zeros_like(upstream)], axis, not backwards)
+    return passed, gradient
 
 
 @compiled
-def _gru_forward(inputs, kernels, real, initial, steps, turned):
-    """States, update gates, reset gates, candidates, their products: a list of directions each."""
+def _gru_forward(inputs, kernel, real, initial, steps, turned, backwards):
+    """States, update gates, reset gates, candidates and the products that these reset."""
     axis = 0 if turned else 1
     at = functools.partial(read, axis=axis)
 
-    def body(direction, t, state):
-        products = [_product(state, kernel, turned) for kernel in kernels[direction]]
+    def body(t, state):
+        products = tf.split(_product(state, kernel, turned), 3, axis=axis)
         update = tf.sigmoid(at(inputs[0], t) + products[0])
         reset = tf.sigmoid(at(inputs[1], t) + products[1])
         candidate = tf.tanh(at(inputs[2], t) + reset * products[2])
@@ -361,47 +394,29 @@ def _gru_forward(inputs, kernels, real, initial, steps, turned):
             new = tf.where(at(real, t) > 0, new, state)
         return new, [new, update, reset, candidate, products[2]]
 
-    _, outputs = _loop(
-        body,
-        steps,
-        _starts(initial, len(kernels)),
-        [[tf.zeros_like(inputs[0])] * 5 for _ in kernels],
-        axis,
-    )
-    return [list(part) for part in zip(*outputs, strict=True)]
+    outputs = [tf.zeros_like(inputs[0])] * 5
+    return _loop(body, steps, initial, outputs, axis, backwards)[1]
 
 
 @compiled
-def _gru_backward(upstream, before, gates, kernels, real, steps, turned):
-    """Gradients of each direction's three sums before their activations; of the initial state."""
+def _gru_backward(upstream, before, gates, kernel, real, steps, turned, backwards):
+    """Gradients of the three sums before their activations; of the initial state."""
     axis = 0 if turned else 1
     at = functools.partial(read, axis=axis)
 
-    def body(direction, t, gradient):
-        total = at(upstream[direction], t) + gradient
-        old, update, reset, candidate, product = (
-            at(part[direction], t) for part in (before, *gates)
-        )
+    def body(t, gradient):
+        total = at(upstream, t) + gradient
+        old, update, reset, candidate, product = (at(part, t) for part in (before, *gates))
         new = total if real is None else tf.where(at(real, t) > 0, total, 0)
         to_update = new * (old - candidate) * update * (1 - update)
         to_candidate = new * (1 - update) * (1 - tf.square(candidate))
         to_reset = to_candidate * product * reset * (1 - reset)
-        parts = [to_update, to_reset, to_candidate]
-        handed_on = new * update
+        to_products = tf.concat([to_update, to_reset, to_candidate * reset], axis=axis)
+        handed_on = new * update + _product(to_products, kernel, turned)
         if real is not None:
             handed_on += tf.where(at(real, t) > 0, tf.zeros_like(total), total)
-        for part, kernel in zip(
-            (to_update, to_reset, to_candidate * reset), kernels[direction], strict=True
-        ):
-            handed_on += _product(part, kernel, turned)
-        return handed_on, parts
+        return handed_on, [to_update, to_reset, to_candidate]
 
-    gradients, outputs = _loop(
-        body,
-        steps,
-        [tf.zeros_like(at(upstream[0], 0)) for _ in kernels],
-        [[tf.zeros_like(part)] * 3 for part in upstream],
-        axis,
-        backwards=True,
-    )
-    return outputs, gradients[0]
+    start = tf.zeros_like(at(upstream, 0))
+    gradient, parts = _loop(body, steps, start, [tf.zeros_like(upstream)] * 3, axis, not backwards)
+    return parts, gradient
