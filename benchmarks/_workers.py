@@ -164,9 +164,6 @@ def _limit_threads(library, threads):
     if threads < usable_cores() and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     os.environ |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    # PyTorch's threads wait by spinning, which makes its small products many times slower as soon
-    # as anything else runs. A user who sets this variable is heard.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if library == "tensorflow":
         from keras_ds2.quiet import import_tensorflow
 

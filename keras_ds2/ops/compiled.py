@@ -1,6 +1,7 @@
 """What the kernels compiled by XLA share: few shapes, rows in loops, gradients by hand."""
 
 import functools
+import os
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
@@ -9,6 +10,7 @@ from tensorflow.python.ops import control_flow_util
 from keras_ds2.quiet import start_xla
 
 _QUANTUM = 16
+_MOST_LOOPS = 8
 
 
 def compiled(function):
@@ -26,6 +28,16 @@ def compiled(function):
 def in_xla():
     """Whether what is being traced will be compiled by XLA as a whole."""
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def has_gpu():
+    """Whether TensorFlow sees a GPU: what is faster differs from processors."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
+def loops_side_by_side():
+    """How many compiled loops, each of which keeps one core busy, are best run at a time."""
+    return 1 if in_xla() or has_gpu() else min(os.cpu_count() or 1, _MOST_LOOPS)
 
 
 def with_gradient(function):

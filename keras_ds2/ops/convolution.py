@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_ds2.ops.compiled import with_gradient
+from keras_ds2.ops.compiled import has_gpu, with_gradient
 
 
 def conv2d(inputs, kernel, strides=(1, 1), padding=((0, 0), (0, 0))):
@@ -27,7 +27,7 @@ def conv2d(inputs, kernel, strides=(1, 1), padding=((0, 0), (0, 0))):
     def convolve(inputs, kernel):
         return tf.nn.conv2d(inputs, kernel, strides, [[0, 0], *padding, [0, 0]])
 
-    if tf.config.list_logical_devices("GPU"):
+    if has_gpu():
         return convolve(inputs, kernel)
 
     @with_gradient

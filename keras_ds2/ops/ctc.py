@@ -9,7 +9,7 @@ labels.
 
 import tensorflow as tf
 
-from keras_ds2.ops.compiled import in_xla, rounded_up, with_gradient
+from keras_ds2.ops.compiled import has_gpu, in_xla, rounded_up, with_gradient
 from keras_ds2.ops.lattice import lattice
 from keras_ds2.sequence import lengths_to_mask, zero_masked
 
@@ -89,11 +89,7 @@ class _Columns:
         # Not on a GPU, whose products round to ten bits.
         self._one_hot = None
         static_size = logits.shape[-1]
-        if (
-            static_size is not None
-            and static_size <= _ONE_HOT_VOCABULARY
-            and not tf.config.list_logical_devices("GPU")
-        ):
+        if static_size is not None and static_size <= _ONE_HOT_VOCABULARY and not has_gpu():
             self._one_hot = tf.one_hot(self.labels, static_size)
 
     def take(self, logits):
@@ -127,7 +123,7 @@ class _Columns:
 def _subtract_at(values, indices, amounts):
     """`values[indices[i]] -= amounts[i]`, for all `i`; indices may repeat."""
     indices = indices[:, tf.newaxis]
-    if in_xla() or tf.config.list_logical_devices("GPU"):
+    if in_xla() or has_gpu():
         return tf.tensor_scatter_nd_sub(values, indices, amounts)
     # The same on processors, though it copies `values`, in half the time.
     return tf.raw_ops.SparseTensorDenseAdd(

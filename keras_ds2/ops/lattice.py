@@ -8,14 +8,11 @@ Every few steps each row is shifted by a whole number so that its best state lie
 then keeps its precision over any number of steps, and the sum of the shifts is exact.
 """
 
-import os
-
 import tensorflow as tf
 
-from keras_ds2.ops.compiled import compiled, in_xla, rounded_up
+from keras_ds2.ops.compiled import compiled, loops_side_by_side, rounded_up
 
 _NEVER = -1e30  # log 0 that survives additions
-_MOST_SHARDS = 8
 _BLOCK = 16  # steps between two shifts; divides what `rounded_up` returns
 
 
@@ -36,8 +33,7 @@ def lattice(symbol_scores, blank_scores, labels, label_length, steps):
         through each label at each step, to be summed to 1 with blank's.
     """
     batch, time = tf.unstack(tf.shape(blank_scores))
-    # A compiled loop runs on one core: as many side by side as there are, with equally many rows.
-    shards = 1 if in_xla() or tf.config.list_logical_devices("GPU") else _cores()
+    shards = loops_side_by_side()  # of equally many rows
     rows = tf.maximum((batch + shards - 1) // shards, 1)
     missing = [[0, rows * shards - batch]]
     padding = [*missing, [0, rounded_up(time) - time]]
@@ -54,10 +50,6 @@ def lattice(symbol_scores, blank_scores, labels, label_length, steps):
         parts.append(_compiled_lattice(*(values[part] for values in padded), blocks))
     log_score, share = (tf.concat(part, axis=0) for part in zip(*parts, strict=True))
     return log_score[:batch], share[:batch, :time]
-
-
-def _cores():
-    return min(os.cpu_count() or 1, _MOST_SHARDS)
 
 
 @compiled

@@ -8,11 +8,17 @@ product with a narrow state keeps one core busy, not two.
 """
 
 import functools
-import os
 
 import tensorflow as tf
 
-from keras_ds2.ops.compiled import compiled, in_xla, read, rounded_up, with_gradient, write
+from keras_ds2.ops.compiled import (
+    compiled,
+    loops_side_by_side,
+    read,
+    rounded_up,
+    with_gradient,
+    write,
+)
 
 # Above this width the loops run on arrays `(time, units, batch)`: a product of a weight too large
 # for the cache with a narrow state is up to twice as fast where the weight stands left.
@@ -210,8 +216,7 @@ def gru_recurrence(
 
 def _side_by_side(recurrence, inputs, initial_state, mask, kernels):
     """Runs a recurrence of one direction as two halves of the batch, where there are two cores."""
-    alone = in_xla() or tf.config.list_logical_devices("GPU") or (os.cpu_count() or 1) < 2
-    if len(kernels) > 1 or alone:
+    if len(kernels) > 1 or loops_side_by_side() == 1:
         return recurrence(inputs, initial_state, mask, *kernels)
     half = (tf.shape(inputs)[0] + 1) // 2
     halves = [

@@ -553,7 +553,7 @@ def test_few_shapes_reach_the_compiler(monkeypatch):
         return tf.zeros_like(blank_scores[:, 0]), tf.zeros_like(symbol_scores)
 
     monkeypatch.setattr(lattice, "_compiled_lattice", recorded)
-    monkeypatch.setattr(lattice, "_cores", lambda: 1)
+    monkeypatch.setattr(lattice, "loops_side_by_side", lambda: 1)
     for steps in (1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64):
         for symbols in (1, 2, 14, 15, 16, 20):
             ctc_loss(*drawn(2, steps, symbols, 5))
@@ -575,6 +575,6 @@ def test_widths_are_rounded_up_to_few():
 @pytest.mark.parametrize("cores", [1, 2, 3, 8])
 def test_rows_shared_among_any_number_of_cores(monkeypatch, ragged, cores):
     expected = losses_and_gradient(*ragged)
-    monkeypatch.setattr(lattice, "_cores", lambda: cores)
+    monkeypatch.setattr(lattice, "loops_side_by_side", lambda: cores)
     for one, other in zip(losses_and_gradient(*ragged), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
