@@ -10,7 +10,7 @@ then keeps its precision over any number of steps, and the sum of the shifts is 
 
 import tensorflow as tf
 
-from keras_ds2.ops.compiled import compiled, loops_side_by_side, rounded_up
+from keras_ds2.ops.compiled import compiled, has_gpu, loops_side_by_side, rounded_up
 
 _NEVER = -1e30  # log 0 that survives additions
 _BLOCK = 16  # steps between two shifts; divides what `rounded_up` returns
@@ -61,7 +61,7 @@ def _compiled_lattice(symbol_scores, blank_scores, labels, label_length, blocks)
     is_end = tf.range(width) == label_length[:, tf.newaxis]
     is_last = tf.range(width) == label_length[:, tf.newaxis] - 1
 
-    before, ends, shifts, symbols, blanks = _forward(
+    before, ends, shift, symbols, blanks = _forward(
         symbol_scores, blank_scores, skips, tf.where(tf.range(width) == 0, 0.0, none), blocks
     )
     # After the last step: on the last label, or on the blank behind it.
@@ -78,35 +78,33 @@ def _compiled_lattice(symbol_scores, blank_scores, labels, label_length, blocks)
         before,
         ends,
     )
-    return end + shifts[blocks], share
+    return end + shift, share
 
 
 def _forward(symbol_scores, blank_scores, skips, blanks, blocks):
-    """What reaches each symbol, its own score in that step left out, and the shifts so far."""
+    """What reaches each symbol, its own score in that step left out; each block's last states.
+
+    Then the sum of all shifts, and the states after the last step.
+    """
     batch, time, width = tf.unstack(tf.shape(symbol_scores))
 
-    def step(t, end, symbols, blanks, before):
-        to_blank = _add_logs(blanks, _moved_right(symbols))
-        to_symbol = _add_logs(symbols, tf.where(skips, to_blank, blanks))
-        return (
-            t + 1,
-            end,
-            to_symbol + symbol_scores[:, t],
-            to_blank + blank_scores[:, t, tf.newaxis],
-            _written(before, t, to_symbol),
-        )
+    def block(i, symbols, blanks, before, ends, shift):
+        def step(k, symbols, blanks, before):
+            t = i * _BLOCK + k
+            to_blank = _add_logs(blanks, _moved_right(symbols))
+            to_symbol = _add_logs(symbols, tf.where(skips, to_blank, blanks))
+            return (
+                to_symbol + symbol_scores[:, t],
+                to_blank + blank_scores[:, t, tf.newaxis],
+                _written(before, t, to_symbol),
+            )
 
-    def block(i, symbols, blanks, before, ends, shifts):
-        _, _, symbols, blanks, before = tf.while_loop(
-            lambda t, end, *_: t < end,
-            step,
-            (i * _BLOCK, (i + 1) * _BLOCK, symbols, blanks, before),
-        )
+        symbols, blanks, before = _through_block(step, symbols, blanks, before)
         ends = _written(ends, i, tf.stack([symbols, blanks]))
-        symbols, blanks, shift = _shifted(symbols, blanks)
-        return i + 1, symbols, blanks, before, ends, _written(shifts, i + 1, shifts[i] + shift)
+        symbols, blanks, more = _shifted(symbols, blanks)
+        return i + 1, symbols, blanks, before, ends, shift + more
 
-    _, symbols, blanks, before, ends, shifts = tf.while_loop(
+    _, symbols, blanks, before, ends, shift = tf.while_loop(
         lambda i, *_: i < blocks,
         block,
         (
@@ -115,10 +113,10 @@ def _forward(symbol_scores, blank_scores, skips, blanks, blocks):
             blanks,
             tf.zeros((time, batch, width)),
             tf.zeros((time // _BLOCK, 2, batch, width)),
-            tf.zeros((time // _BLOCK + 1, batch)),
+            tf.zeros((batch,)),
         ),
     )
-    return before, ends, shifts, symbols, blanks
+    return before, ends, shift, symbols, blanks
 
 
 def _backward(symbol_scores, blank_scores, skips, blanks, blocks, before, ends):
@@ -129,22 +127,20 @@ def _backward(symbol_scores, blank_scores, skips, blanks, blocks, before, ends):
         from_blank = _add_logs(blanks, symbols)
         return _add_logs(symbols, _moved_left(tf.where(skips, from_blank, blanks))), from_blank
 
-    def step(t, start, symbols, blanks, shift, share):
-        from_symbol, from_blank = onward(symbols, blanks)
-        symbols = from_symbol + symbol_scores[:, t]
-        blanks = from_blank + blank_scores[:, t, tf.newaxis]
-        now = tf.exp(symbols + before[t] + shift[:, tf.newaxis])
-        return t - 1, start, symbols, blanks, shift, _written(share, t, now)
-
     def block(i, symbols, blanks, share):
         # Through whichever state: at every step the same sum but for rounding.
         through = ends[i] + tf.stack(onward(symbols, blanks))
         total = tf.reduce_logsumexp(through, axis=(0, 2))
-        _, _, symbols, blanks, _, share = tf.while_loop(
-            lambda t, start, *_: t >= start,
-            step,
-            ((i + 1) * _BLOCK - 1, i * _BLOCK, symbols, blanks, -total, share),
-        )
+
+        def step(k, symbols, blanks, share):
+            t = (i + 1) * _BLOCK - 1 - k
+            from_symbol, from_blank = onward(symbols, blanks)
+            symbols = from_symbol + symbol_scores[:, t]
+            blanks = from_blank + blank_scores[:, t, tf.newaxis]
+            now = tf.exp(symbols + before[t] - total[:, tf.newaxis])
+            return symbols, blanks, _written(share, t, now)
+
+        symbols, blanks, share = _through_block(step, symbols, blanks, share)
         symbols, blanks, _ = _shifted(symbols, blanks)
         return i - 1, symbols, blanks, share
 
@@ -159,6 +155,18 @@ def _backward(symbol_scores, blank_scores, skips, blanks, blocks, before, ends):
         ),
     )
     return tf.transpose(share, (1, 0, 2))
+
+
+def _through_block(step, *state):
+    """`state = step(k, *state)` for all `k` of a block."""
+    if has_gpu():
+        # Written out: a GPU would wait for the processor at every turn of a loop.
+        for k in range(_BLOCK):
+            state = step(k, *state)
+        return state
+    return tf.while_loop(
+        lambda k, *_: k < _BLOCK, lambda k, *state: (k + 1, *step(k, *state)), (0, *state)
+    )[1:]
 
 
 def _add_logs(a, b):
