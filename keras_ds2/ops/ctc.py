@@ -40,6 +40,7 @@ def ctc_loss(labels, logits, label_length, logit_length):
         float32 `(batch,)`.
     """
     labels = tf.cast(labels, tf.int32)
+    logits = tf.cast(logits, tf.float32)
     label_length = tf.cast(label_length, tf.int32)
     logit_length = tf.cast(logit_length, tf.int32)
     labels = zero_masked(labels, lengths_to_mask(label_length, tf.shape(labels)[1]))
@@ -73,7 +74,7 @@ def ctc_loss(labels, logits, label_length, logit_length):
 
         return tf.where(fits, losses, 0), gradient
 
-    return loss(tf.cast(logits, tf.float32))
+    return tf.ensure_shape(loss(logits), logits.shape[:1])
 
 
 class _Columns:

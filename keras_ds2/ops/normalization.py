@@ -66,7 +66,7 @@ def batch_normalize(values, mask, gamma, beta, epsilon):
         return (output, mean, variance, number), gradient
 
     output, *moments = normalized(values, gamma, beta)
-    return output, *map(tf.stop_gradient, moments)
+    return tf.ensure_shape(output, values.shape), *map(tf.stop_gradient, moments)
 
 
 def clip(values, max_value):
@@ -86,7 +86,7 @@ def clip(values, max_value):
 
         return output, gradient
 
-    return clipped(values)
+    return tf.ensure_shape(clipped(values), values.shape)
 
 
 def _where(mask, values):

@@ -217,15 +217,18 @@ def gru_recurrence(
 def _side_by_side(recurrence, inputs, initial_state, mask, kernels):
     """Runs a recurrence of one direction as two halves of the batch, where there are two cores."""
     if len(kernels) > 1 or loops_side_by_side() == 1:
-        return recurrence(inputs, initial_state, mask, *kernels)
-    half = (tf.shape(inputs)[0] + 1) // 2
-    halves = [
-        recurrence(
-            inputs[part], initial_state[part], None if mask is None else mask[part], *kernels
-        )
-        for part in (slice(None, half), slice(half, None))
-    ]
-    return [tf.concat(parts, axis=0) for parts in zip(*halves, strict=True)]
+        directions = recurrence(inputs, initial_state, mask, *kernels)
+    else:
+        half = (tf.shape(inputs)[0] + 1) // 2
+        halves = [
+            recurrence(
+                inputs[part], initial_state[part], None if mask is None else mask[part], *kernels
+            )
+            for part in (slice(None, half), slice(half, None))
+        ]
+        directions = [tf.concat(parts, axis=0) for parts in zip(*halves, strict=True)]
+    shape = (*inputs.shape[:2], initial_state.shape[-1])
+    return [tf.ensure_shape(states, shape) for states in directions]
 
 
 def _gru_of_any_activation(

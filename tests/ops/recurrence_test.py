@@ -174,6 +174,17 @@ def test_one_trace_serves_every_shape(run):
     assert traced.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.parametrize("run", GATES)
+@pytest.mark.parametrize("directions", [1, 2])
+def test_known_shapes_stay_known(run, directions):
+    """After a trace of unknown ones too, which serves all."""
+    inputs, _, *kernels = arguments(GATES[run], directions, tf.float32)
+    for shape in (tf.TensorShape([None, None, inputs.shape[-1]]), inputs.shape):
+        traced = tf.function(lambda x: run(x, kernels), input_signature=[tf.TensorSpec(shape)])
+        for states in traced.get_concrete_function().structured_outputs:
+            assert states.shape.as_list() == [*shape[:2], UNITS]
+
+
 def test_a_masked_step_hands_the_state_on(mask):
     inputs, _, *kernels = arguments(1, 2)
     first, second = (
