@@ -66,6 +66,11 @@ def random_speed(waveform, seed, min_rate, max_rate):
     return resample(waveform, steps, _SPEED_STEPS)
 
 
+def slowest_speed(min_rate: float) -> float:
+    """The lowest rate that `random_speed` can draw: in hundredths, so not `min_rate` itself."""
+    return max(round(min_rate * _SPEED_STEPS), 1) / _SPEED_STEPS
+
+
 def random_excerpt(noise, seed, samples):
     """A stretch of a recording from a random place, repeated from its start where it is too short.
 

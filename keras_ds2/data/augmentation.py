@@ -5,7 +5,12 @@ import math
 
 import tensorflow as tf
 
-from keras_ds2.audio.augmentation import add_noise_at_snr, random_gain, random_speed
+from keras_ds2.audio.augmentation import (
+    add_noise_at_snr,
+    random_gain,
+    random_speed,
+    slowest_speed,
+)
 from keras_ds2.features import spec_augment
 
 
@@ -39,12 +44,20 @@ class Augmentation:
     frequency_masks: int = 0
     frequency_mask_max_bins: int | None = None
 
-    def longest(self, frames):
-        """The most frames that an utterance of this many can have afterwards."""
-        slowest = math.prod(range_[0] for range_ in (self.speed, self.time_warp) if range_)
-        # Half a hundredth and a frame more: the rate is rounded, and windows too.
-        slowest -= 0.005 if self.speed else 0
-        return frames if slowest == 1 else math.ceil(frames / slowest) + bool(self.speed)
+    def longest(self, frames, window_frames):
+        """The most frames that an utterance of this many can have afterwards.
+
+        Args:
+            frames: int > 0.
+            window_frames: float, the length of a frame's window over the hop to the next one's.
+        """
+        if self.speed is not None:
+            # It stretches the waveform, of fewer than `frames + window_frames` hops.
+            hops = (frames + window_frames) / slowest_speed(self.speed[0])
+            frames = math.ceil(hops - window_frames) + 1
+        if self.time_warp is not None:
+            frames = math.ceil(frames / self.time_warp[0])
+        return frames
 
     def augment_waveform(self, waveform, seed):
         """Augments one waveform.

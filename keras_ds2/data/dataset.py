@@ -48,7 +48,7 @@ def training_dataset(
         Dataset of `({"features", "feature_length"}, {"labels", "label_length"})`.
     """
     augmentation = augmentation or Augmentation()
-    frames = _longest_frames(examples, augmentation)
+    frames = _longest_frames(examples, front_end, augmentation)
 
     def batches():
         for epoch in range(first_epoch, epochs):
@@ -69,18 +69,20 @@ def training_dataset(
 
 def count_training_shapes(
     examples: Sequence[Example],
+    front_end: FeatureFrontEnd,
     *,
     batch_size: int,
     num_buckets: int = NUM_BUCKETS,
     augmentation: Augmentation | None = None,
 ) -> int:
     """The most shapes that `training_dataset`'s batches come in, as `count_shapes`."""
-    frames = _longest_frames(examples, augmentation or Augmentation())
+    frames = _longest_frames(examples, front_end, augmentation or Augmentation())
     return count_shapes(frames, batch_size, num_buckets)
 
 
-def _longest_frames(examples, augmentation):
-    return np.array([augmentation.longest(example.frames) for example in examples])
+def _longest_frames(examples, front_end, augmentation):
+    window_frames = front_end.window_ms / front_end.hop_ms
+    return np.array([augmentation.longest(each.frames, window_frames) for each in examples])
 
 
 def evaluation_dataset(

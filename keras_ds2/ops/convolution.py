@@ -8,10 +8,10 @@ from keras_ds2.ops.compiled import has_gpu, with_gradient
 def conv2d(inputs, kernel, strides=(1, 1), padding=((0, 0), (0, 0))):
     """`tf.nn.conv2d` with explicit padding, and on processors a backward pass of its own.
 
-    On processors TensorFlow's gradients of a convolution run at a quarter of the speed of its
-    forward pass. Both are forward convolutions in disguise, and are run as such here. Where there
-    is a GPU, TensorFlow's gradients, cuDNN's, are kept. Inside a `tf.function` the gradient of the
-    inputs is computed only where something asks for it.
+    On processors TensorFlow's gradients of a convolution are far slower than its forward pass
+    (`python -m benchmarks.convolution`). Both are forward convolutions in disguise, and are run as
+    such here. Where there is a GPU, TensorFlow's gradients, cuDNN's, are kept. Inside a
+    `tf.function` the gradient of the inputs is computed only where something asks for it.
 
     Args:
         inputs: float `(batch, time, bins, channels)`.

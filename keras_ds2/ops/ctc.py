@@ -126,7 +126,7 @@ def _subtract_at(values, indices, amounts):
     indices = indices[:, tf.newaxis]
     if in_xla() or has_gpu():
         return tf.tensor_scatter_nd_sub(values, indices, amounts)
-    # The same on processors, though it copies `values`, in half the time.
+    # The same on processors, and faster, though it copies `values`.
     return tf.raw_ops.SparseTensorDenseAdd(
         a_indices=indices,
         a_values=-amounts,

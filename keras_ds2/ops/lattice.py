@@ -4,8 +4,10 @@ Two loops over the steps, forward and back, each a handful of fused passes over 
 States are logarithms, split into symbols and the blanks before them: one state of each kind takes
 two sums of two terms, where a row of both kinds side by side takes two of three.
 
-Every few steps each row is shifted by a whole number so that its best state lies near 0: float32
-then keeps its precision over any number of steps, and the sum of the shifts is exact.
+Every few steps each row is shifted by a whole number so that its best state lies near 0: the sum of
+the shifts is exact, and with it the score. The shares lose precision where the alignments that
+count lie far below the best state on the way, as with random logits of +-100 over thousands of
+steps; each block of steps is made to sum to 1 by itself, so that errors do not pile up.
 """
 
 import tensorflow as tf

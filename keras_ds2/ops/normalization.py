@@ -36,16 +36,19 @@ def batch_normalize(values, mask, gamma, beta, epsilon):
     def total(tensor):
         return tf.reduce_sum(tensor, axes)
 
+    def real(tensor):
+        return tensor if mask is None else _real(tensor, mask)
+
     @with_gradient
     def normalized(values, gamma, beta):
-        sums, number = sum_over_replicas([total(_real(values, mask)), count])
+        sums, number = sum_over_replicas([total(real(values)), count])
         divisor = tf.maximum(number, 1.0)
         mean = sums / divisor
         variance = sum_over_replicas([total(_squares(values, mask, mean))])[0] / divisor
         scale = tf.math.rsqrt(variance + epsilon)
 
         def gradient(upstream, *_):
-            to_beta = total(_real(upstream, mask))
+            to_beta = total(real(upstream))
             to_gamma = total(_products(values, upstream, mask, mean)) * scale
             # The moments depend on every value of every replica.
             mean_shift, mean_scaled = (

@@ -21,7 +21,7 @@ from keras_ds2.ops.compiled import (
 )
 
 # Above this width the loops run on arrays `(time, units, batch)`: a product of a weight too large
-# for the cache with a narrow state is up to twice as fast where the weight stands left.
+# for the cache with a narrow state is faster where the weight stands left.
 _WIDEST_UNTURNED = 512
 
 
@@ -131,7 +131,7 @@ def gru_recurrence(
         mask: bool `(batch, time)`, True = real step, or None.
         activation: function for the candidate.
         recurrent_activation: function for the gates. With any other pair than tanh and sigmoid the
-            loop is not compiled and TensorFlow derives the gradient: several times slower.
+            loop is not compiled and TensorFlow derives the gradient, which is slower.
         initial_state: float `(batch, units)`, state before the first step of the first recurrence;
             None for zeros.
 

@@ -196,6 +196,7 @@ def _validation(built, batch_size, ignore_spaces):
 def _report_data(built, training, console):
     shapes = count_training_shapes(
         built.train,
+        built.front_end,
         batch_size=training.batch_size,
         augmentation=built.augmentation,
         **_given(num_buckets=training.num_buckets),

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keras_ds2.data.augmentation import Augmentation
 from keras_ds2.features.log_spectrogram import LogSpectrogram
+from keras_ds2.sequence import frames_in
 
 WAVEFORM = np.random.default_rng(0).normal(0, 0.1, 4000).astype(np.float32)
 FEATURES = np.random.default_rng(1).normal(size=(50, 12)).astype(np.float32)
@@ -29,7 +32,7 @@ def test_all_off_changes_nothing():
     for seed in seeds(3):
         np.testing.assert_array_equal(augmentation.augment_waveform(WAVEFORM, seed), WAVEFORM)
         np.testing.assert_array_equal(augmentation.augment_features(FEATURES, seed), FEATURES)
-    assert augmentation.longest(123) == 123
+    assert augmentation.longest(123, 2) == 123
 
 
 @pytest.mark.parametrize("numbers", OF_WAVEFORMS.values(), ids=OF_WAVEFORMS)
@@ -97,7 +100,7 @@ def test_no_warped_utterance_is_longer_than_planned(rates):
     warp = tf.function(augmentation.augment_features, reduce_retracing=True)
     for frames in (1, 2, 3, 9, 10, 27, 45, 90):
         lengths = [len(warp(np.zeros((frames, 2), np.float32), seed)) for seed in seeds(25)]
-        assert 1 <= min(lengths) <= max(lengths) <= augmentation.longest(frames)
+        assert 1 <= min(lengths) <= max(lengths) <= augmentation.longest(frames, 2)
 
 
 def test_masks_leave_half_of_a_short_utterance():
@@ -115,3 +118,22 @@ def test_masks_write_zero_after_the_noise():
     results = [augmentation.augment_features(FEATURES, seed).numpy() for seed in seeds(10)]
     hidden = [np.all(result == 0, axis=0).sum() for result in results]
     assert max(hidden) > 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    samples=st.integers(0, 4000),
+    window=st.sampled_from([(320, 160), (400, 160), (160, 160)]),
+    speed=st.floats(0.3, 1.5),
+    warp=st.floats(0.5, 2.0),
+)
+def test_the_longest_holds_at_the_slowest(samples, window, speed, warp):
+    """Short utterances too, whose windows count for more than their hops."""
+    size, hop = window
+    waveform = tf.zeros(samples + size)
+    augmentation = Augmentation(speed=(speed, speed), time_warp=(warp, warp))
+    played = augmentation.augment_waveform(waveform, tf.constant([1, 2]))
+    features = tf.zeros((frames_in(len(played), size, hop), 3))
+    if len(features):
+        longest = augmentation.longest(frames_in(len(waveform), size, hop), size / hop)
+        assert len(augmentation.augment_features(features, tf.constant([1, 2]))) <= longest

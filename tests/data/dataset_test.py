@@ -85,7 +85,7 @@ def content(dataset):
 
 def expected_indices(corpus, epochs, seed=0, augmentation=None, **options):
     augmentation = augmentation or Augmentation()
-    frames = [augmentation.longest(example.frames) for example in corpus.examples]
+    frames = [augmentation.longest(example.frames, 2) for example in corpus.examples]
     for epoch in epochs:
         yield from plan_epoch(frames, BATCH, epoch=epoch, seed=seed, **options)
 
