@@ -3,7 +3,7 @@
 import keras
 
 from keras_ds2.layers.base_recurrence import BaseRecurrence
-from keras_ds2.ops.recurrence import clipped_relu_recurrence
+from keras_ds2.ops.clipped_relu import clipped_relu_recurrence
 
 
 @keras.saving.register_keras_serializable(package="keras_ds2")

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_ds2.layers.base_recurrence import BaseRecurrence
-from keras_ds2.ops.recurrence import gru_recurrence
+from keras_ds2.ops.gru import gru_recurrence
 
 
 @keras.saving.register_keras_serializable(package="keras_ds2")
