@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_ds2.ops import ctc_loss, labels_fit, lattice
-from keras_ds2.ops.compiled import rounded_up
+from keras_ds2.ops.compiled import compiled, rounded_up
 from tests.test_case import numeric_gradient
 
 
@@ -578,3 +578,13 @@ def test_rows_shared_among_any_number_of_cores(monkeypatch, ragged, cores):
     monkeypatch.setattr(lattice, "loops_side_by_side", lambda: cores)
     for one, other in zip(losses_and_gradient(*ragged), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
+
+
+def test_steps_written_out_as_for_a_gpu_give_the_same(monkeypatch):
+    batch = drawn(2, 40, 6, 5)
+    expected = losses_and_gradient(*batch)
+    monkeypatch.setattr(lattice, "has_gpu", lambda: True)
+    written_out = compiled(lattice._compiled_lattice.__wrapped__)
+    monkeypatch.setattr(lattice, "_compiled_lattice", written_out)
+    for one, other in zip(losses_and_gradient(*batch), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
