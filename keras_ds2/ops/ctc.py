@@ -53,7 +53,9 @@ def ctc_loss(labels, logits, label_length, logit_length):
         scores = columns.take(logits)
         blank = tf.maximum(logits[..., 0], _LOWEST)
         # Relative to the best of them in each step, so that sums stay small.
-        best = tf.maximum(blank, tf.reduce_max(scores, axis=-1))
+        best_score = tf.reduce_max(scores, axis=-1)
+        best = tf.maximum(blank, best_score)
+        best_id = tf.where(blank >= best_score, 0, columns.ids_of_best(scores))
         log_probability, share = lattice(
             tf.where(real[..., tf.newaxis], scores - best[..., tf.newaxis], _LOWEST),
             tf.where(real, blank - best, 0),
@@ -62,7 +64,7 @@ def ctc_loss(labels, logits, label_length, logit_length):
             tf.reduce_max(logit_length),
         )
         softmax = tf.nn.softmax(logits)
-        normaliser = _log_sum_exp(logits, softmax, best, columns, scores, blank, real)
+        normaliser = _log_sum_exp(logits, softmax, best, best_id, real)
         losses = tf.reduce_sum(tf.where(real, normaliser - best, 0), axis=-1) - log_probability
 
         def gradient(upstream):
@@ -103,6 +105,11 @@ class _Columns:
         invalid = tf.where(self._invalid, float("nan"), 0.0)
         return tf.maximum(columns, _LOWEST) + invalid[:, tf.newaxis]
 
+    def ids_of_best(self, scores):
+        """The id of each step's best column, `(batch, steps)`."""
+        places = tf.argmax(scores, axis=-1, output_type=tf.int32)
+        return tf.gather(self.labels, places, batch_dims=1)
+
     def subtract(self, values, share, weight):
         """`values` less each label's share; blank's is what they leave of `weight`."""
         blank = weight[..., 0] - tf.reduce_sum(share, axis=-1)
@@ -135,16 +142,13 @@ def _subtract_at(values, indices, amounts):
     )
 
 
-def _log_sum_exp(logits, softmax, best, columns, scores, blank, real):
+def _log_sum_exp(logits, softmax, best, best_id, real):
     """The logarithm of softmax's denominator, `(batch, steps)`.
 
     Softmax has computed it already and does not tell; it shows in the best column's probability,
     where that is not so small that nothing is left of it.
     """
-    candidates = tf.concat([blank[..., tf.newaxis], scores], axis=-1)
-    ids = tf.pad(columns.labels, [[0, 0], [1, 0]])
-    chosen = tf.gather(ids, tf.argmax(candidates, axis=-1, output_type=tf.int32), batch_dims=1)
-    probability = tf.gather(softmax, chosen, axis=2, batch_dims=2)
+    probability = tf.gather(softmax, best_id, axis=2, batch_dims=2)
     # NaN, of a broken model, goes either way.
     return tf.cond(
         tf.reduce_any(real & (probability < 1e-30)),

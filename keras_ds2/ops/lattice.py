@@ -12,7 +12,14 @@ steps; each block of steps is made to sum to 1 by itself, so that errors do not 
 
 import tensorflow as tf
 
-from keras_ds2.ops.compiled import compiled, has_gpu, loops_side_by_side, rounded_up
+from keras_ds2.ops.compiled import (
+    compiled,
+    has_gpu,
+    loops_side_by_side,
+    read,
+    rounded_up,
+    write,
+)
 
 _NEVER = -1e30  # log 0 that survives additions
 _BLOCK = 16  # steps between two shifts; divides what `rounded_up` returns
@@ -37,21 +44,24 @@ def lattice(symbol_scores, blank_scores, labels, label_length, steps):
     batch, time = tf.unstack(tf.shape(blank_scores))
     shards = loops_side_by_side()  # of equally many rows
     rows = tf.maximum((batch + shards - 1) // shards, 1)
-    missing = [[0, rows * shards - batch]]
-    padding = [*missing, [0, rounded_up(time) - time]]
-    padded = [
-        tf.pad(symbol_scores, [*padding, [0, 0]], constant_values=_NEVER),
-        tf.pad(blank_scores, padding),
-        tf.pad(labels, [*missing, [0, 0]]),
-        tf.pad(label_length, missing),
-    ]
     blocks = (steps + _BLOCK - 1) // _BLOCK
     parts = []
     for shard in range(shards):
         part = slice(shard * rows, (shard + 1) * rows)
-        parts.append(_compiled_lattice(*(values[part] for values in padded), blocks))
-    log_score, share = (tf.concat(part, axis=0) for part in zip(*parts, strict=True))
-    return log_score[:batch], share[:batch, :time]
+        missing = [[0, rows - tf.shape(labels[part])[0]]]
+        padding = [*missing, [0, rounded_up(time) - time]]
+        parts.append(
+            _compiled_lattice(
+                tf.pad(symbol_scores[part], [*padding, [0, 0]], constant_values=_NEVER),
+                tf.pad(blank_scores[part], padding),
+                tf.pad(labels[part], [*missing, [0, 0]]),
+                tf.pad(label_length[part], missing),
+                blocks,
+            )
+        )
+    log_score = tf.concat([score for score, _ in parts], axis=0)
+    share = tf.concat([share[:, :time] for _, share in parts], axis=0)
+    return log_score[:batch], share[:batch]
 
 
 @compiled
@@ -96,9 +106,9 @@ def _forward(symbol_scores, blank_scores, skips, blanks, blocks):
             to_blank = _add_logs(blanks, _moved_right(symbols))
             to_symbol = _add_logs(symbols, tf.where(skips, to_blank, blanks))
             return (
-                to_symbol + symbol_scores[:, t],
+                to_symbol + read(symbol_scores, t, axis=1),
                 to_blank + blank_scores[:, t, tf.newaxis],
-                _written(before, t, to_symbol),
+                write(before, t, to_symbol, axis=1),
             )
 
         symbols, blanks, before = _through_block(step, symbols, blanks, before)
@@ -113,7 +123,7 @@ def _forward(symbol_scores, blank_scores, skips, blanks, blocks):
             0,
             tf.fill((batch, width), _NEVER),
             blanks,
-            tf.zeros((time, batch, width)),
+            tf.zeros((batch, time, width)),
             tf.zeros((time // _BLOCK, 2, batch, width)),
             tf.zeros((batch,)),
         ),
@@ -137,10 +147,10 @@ def _backward(symbol_scores, blank_scores, skips, blanks, blocks, before, ends):
         def step(k, symbols, blanks, share):
             t = (i + 1) * _BLOCK - 1 - k
             from_symbol, from_blank = onward(symbols, blanks)
-            symbols = from_symbol + symbol_scores[:, t]
+            symbols = from_symbol + read(symbol_scores, t, axis=1)
             blanks = from_blank + blank_scores[:, t, tf.newaxis]
-            now = tf.exp(symbols + before[t] - total[:, tf.newaxis])
-            return symbols, blanks, _written(share, t, now)
+            now = tf.exp(symbols + read(before, t, axis=1) - total[:, tf.newaxis])
+            return symbols, blanks, write(share, t, now, axis=1)
 
         symbols, blanks, share = _through_block(step, symbols, blanks, share)
         symbols, blanks, _ = _shifted(symbols, blanks)
@@ -153,10 +163,10 @@ def _backward(symbol_scores, blank_scores, skips, blanks, blocks, before, ends):
             blocks - 1,
             tf.fill((batch, width), _NEVER),
             blanks,
-            tf.zeros((time, batch, width)),
+            tf.zeros((batch, time, width)),
         ),
     )
-    return tf.transpose(share, (1, 0, 2))
+    return share
 
 
 def _through_block(step, *state):
