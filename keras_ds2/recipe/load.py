@@ -18,6 +18,9 @@ from keras_ds2.recipe.yaml_text import parse_yaml
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
+EXTENDS = "extends"
+"""Key of a recipe that says only how it differs from another: that one's name or file."""
+
 
 def recipes_folder() -> Path:
     """The folder of the recipes that come with keras_ds2: in the wheel, else the checkout's own."""
@@ -68,7 +71,8 @@ def load_recipe(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Recip
     """Reads a recipe.
 
     Args:
-        path: the YAML file.
+        path: the YAML file. Where it has the key `extends: NAME`, a recipe's name or a file beside
+            it, it holds only what differs from that recipe; null unsets a key.
         overrides: `"model.units=512"` and the like, values as in YAML; an empty one unsets the
             key.
 
@@ -102,13 +106,7 @@ def parse_recipe(text: str, source: str, overrides: Sequence[str] = ()) -> Recip
     Raises:
         RecipeError: with all faults at once.
     """
-    values, faults = parse_yaml(text)
-    if values is None and faults:
-        raise RecipeError(source, faults)
-    if not isinstance(values, Mapping):
-        received = "nothing" if values is None else shown(values)
-        needed = ", ".join(key for key, field in Recipe.model_fields.items() if field.is_required())
-        raise RecipeError(source, [f"expected the keys {needed}, received {received}"])
+    values, faults = _read_values(text, source, ())
     changed = set()
     for override in overrides:
         try:
@@ -128,6 +126,52 @@ def save_recipe(recipe: Recipe, path: str | os.PathLike) -> None:
     values = recipe.model_dump(exclude_none=True)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
     write_text_atomically(path, text)
+
+
+def _read_values(
+    text: str, source: str, below: tuple[Path, ...]
+) -> tuple[dict[str, Any], list[str]]:
+    """Keys and values of a recipe over those it extends; `below`: the files that lead here."""
+    values, faults = parse_yaml(text)
+    if values is None and faults:
+        raise RecipeError(source, faults)
+    if not isinstance(values, Mapping):
+        received = "nothing" if values is None else shown(values)
+        needed = ", ".join(key for key, field in Recipe.model_fields.items() if field.is_required())
+        raise RecipeError(source, [f"expected the keys {needed}, received {received}"])
+    if EXTENDS not in values:
+        return values, faults
+    name = values.pop(EXTENDS)
+    if not isinstance(name, str):
+        raise RecipeError(
+            source, [f"{EXTENDS}: expected a recipe's name or file, received {shown(name)}"]
+        )
+    beside = Path(source).parent / name
+    try:
+        base = beside if beside.is_file() else find_recipe(name)
+        base_text = base.read_text(encoding="utf-8")
+    except (RecipeError, OSError, UnicodeDecodeError) as error:
+        raise RecipeError(source, [f"{EXTENDS}: {error}"]) from error
+    below = (*below, Path(source).resolve())
+    if base.resolve() in below:
+        chain = " -> ".join(path.name for path in (*below, base))
+        raise RecipeError(source, [f"{EXTENDS}: expected an end, received the circle {chain}"])
+    base_values, base_faults = _read_values(base_text, os.fspath(base), below)
+    placed = (f"{EXTENDS} {name}: {fault}" for fault in base_faults)
+    return _merged(base_values, values), [*placed, *faults]
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the keys of `over` in their place; one that is null there is unset."""
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            merged[key] = _merged(merged[key], value)
+        elif value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = value
+    return merged
 
 
 def _apply(values: dict[str, Any], override: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
 from keras_ds2.recipe.faults import shown
+from keras_ds2.recipe.load import EXTENDS
 from keras_ds2.recipe.schema import Recipe, Section
 from keras_ds2.recipe.type_words import words_of
 
@@ -29,7 +30,8 @@ class RecipeKey:
 
 def recipe_keys() -> list[RecipeKey]:
     """All keys, in the order a recipe has them."""
-    return list(_keys(Recipe, ""))
+    extends = "another recipe: this one then says only what differs, null unsets a key"
+    return [RecipeKey(EXTENDS, "name or file", "not set", extends), *_keys(Recipe, "")]
 
 
 def format_recipe_keys() -> str:

@@ -210,3 +210,61 @@ def test_a_recipe_is_found_by_path_and_by_name(recipe_file, tmp_path, monkeypatc
         find_recipe("fsd")
     with pytest.raises(RecipeError, match="received a folder"):
         find_recipe(folder)
+
+
+def write(folder, name, values):
+    path = folder / name
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+def test_a_recipe_that_extends_another_says_only_what_differs(tmp_path, recipe_file):
+    changes = {
+        "extends": recipe_file.name,
+        "name": "forward",
+        "data": {"validation_share": None, "validation_speakers": ["a"]},
+        "model": {"bidirectional": False},
+    }
+    recipe = load_recipe(write(tmp_path, "forward.yaml", changes), ["model.units=32"])
+    expected = recipe_values(
+        name="forward",
+        data__validation_share=...,
+        data__validation_speakers=["a"],
+        model__bidirectional=False,
+        model__units=32,
+    )
+    assert recipe == parse_recipe(yaml.safe_dump(expected), "x.yaml")
+
+
+def test_recipes_extend_each_other_in_a_chain_and_by_name(tmp_path):
+    write(tmp_path, "a.yaml", {"extends": "english/an4", "model": {"units": 8}})
+    path = write(tmp_path, "b.yaml", {"extends": "a.yaml", "training": {"epochs": 1}})
+    recipe, an4 = load_recipe(path), load_recipe(find_recipe("english/an4"))
+    assert (recipe.model.units, recipe.training.epochs) == (8, 1)
+    assert recipe.data == an4.data
+    assert recipe.training.batch_size == an4.training.batch_size
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        ("b.yaml", "expected an end, received the circle b.yaml -> b.yaml"),
+        ("c.yaml", "expected an end, received the circle b.yaml -> c.yaml -> b.yaml"),
+        ("english/an5", "did you mean english/an4"),
+        (7, "expected a recipe's name or file, received 7"),
+    ],
+)
+def test_a_base_that_cannot_be_is_refused(tmp_path, base, said):
+    path = write(tmp_path, "b.yaml", {"extends": base})
+    write(tmp_path, "c.yaml", {"extends": "b.yaml"})
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert said in str(caught.value)
+    assert ".yaml: 1 error\n  extends: " in str(caught.value)
+
+
+def test_faults_of_the_base_name_it(tmp_path):
+    (tmp_path / "a.yaml").write_text("name: x\nname: y\n", encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(tmp_path, "b.yaml", {"extends": "a.yaml"}))
+    assert "  extends a.yaml: name: expected once, received twice" in str(caught.value)
