@@ -1,0 +1,1 @@
+"""The paper's claims, each measured: the trainings, their table and their picture."""
