@@ -40,7 +40,7 @@ def main():
     }
     report = {
         test.__name__: {name: test(strategy) for name, strategy in strategies.items()}
-        for test in (sequence_batch_norm, deep_speech_2)
+        for test in (sequence_batch_norm, deep_speech_2, averaging_optimizer)
     }
     print(json.dumps(report))
 
@@ -106,6 +106,29 @@ def deep_speech_2(strategy):
         **history,
         "weights": np.concatenate([weight.numpy().ravel() for weight in model.weights]).tolist(),
     }
+
+
+def averaging_optimizer(strategy):
+    """Five steps of `fit` with an optimiser that averages the weights."""
+    import keras
+    import numpy as np
+
+    from keras_ds2.training.schedules import build_optimizer
+    from keras_ds2.training.weight_average import averaged_weights
+
+    keras.utils.set_random_seed(0)
+    draws = np.random.default_rng(0).normal(size=(40, 4))
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="tanh")])
+        model.compile(build_optimizer("adam", 0.1, ema_momentum=0.9), "mse")
+    model.fit(draws[:, :3], draws[:, 2:], batch_size=8, shuffle=False, verbose=0)
+
+    def values():
+        return np.concatenate([weight.ravel() for weight in model.get_weights()]).tolist()
+
+    with averaged_weights(model):
+        averages = values()
+    return {"weights": values(), "averages": averages}
 
 
 if __name__ == "__main__":

@@ -225,6 +225,11 @@ class TrainingSection(Section):
     nesterov: Switch | None = Field(None, description="sgd only")
     weight_decay: AtLeastZero | None = Field(None, description="decoupled decay of the weights")
     clip_norm: AboveZero | None = Field(None, description="largest norm of all gradients together")
+    ema_momentum: OpenShare | None = Field(
+        None,
+        description="of a moving average of the weights, which is then scored and kept; "
+        "rises as steps / (steps + 9) to it",
+    )
     early_stop_patience: Positive | None = Field(
         None, description="epochs without a better score before it stops; null = never"
     )

@@ -86,6 +86,7 @@ def train_recipe(
             weight_decay=training.weight_decay,
             momentum=training.momentum,
             nesterov=training.nesterov,
+            ema_momentum=training.ema_momentum,
         )
     )
 

@@ -12,6 +12,7 @@ import keras
 from keras_ds2.training.checkpoints import CheckpointStore, save_weights
 from keras_ds2.training.history import History
 from keras_ds2.training.progress import EpochProgress
+from keras_ds2.training.weight_average import averaged_weights
 
 
 class TrainingInterrupted(Exception):
@@ -25,6 +26,8 @@ class TrainingError(RuntimeError):
 class ValidationScores(keras.callbacks.Callback):
     """After each epoch adds `val_loss`, `val_wer` and `val_cer` to the logs.
 
+    Where the optimiser averages the weights, the averages are scored.
+
     Args:
         validate: returns a dictionary of scores.
     """
@@ -34,11 +37,14 @@ class ValidationScores(keras.callbacks.Callback):
         self.validate = validate
 
     def on_epoch_end(self, epoch, logs=None):
-        logs.update(self.validate())
+        with averaged_weights(self.model):
+            logs.update(self.validate())
 
 
 class RunKeeper(keras.callbacks.Callback):
     """Keeps the history, the last and the best weights; stops early; stops when asked to.
+
+    Where the optimiser averages the weights, the best ones are averages; a checkpoint holds both.
 
     Args:
         folder: of the run.
@@ -114,7 +120,8 @@ class RunKeeper(keras.callbacks.Callback):
         self.history.add(epoch, {**(logs or {}), "learning_rate": self._rate()})
         self.epoch, self.step = epoch + 1, 0
         if self.history.best_epoch(self.monitor) == epoch:
-            save_weights(self.model, self.folder / "best.weights.h5")
+            with averaged_weights(self.model):
+                save_weights(self.model, self.folder / "best.weights.h5")
         self.history.write_csv(self.folder / "log.csv")
         self._save()  # Last: an epoch that a checkpoint knows of is never scored again.
         if self.history.is_stale(self.monitor, self.patience):

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from keras_ds2.training.weight_average import AveragingAdam, AveragingAdamW, AveragingSGD
+
 
 @keras.saving.register_keras_serializable(package="keras_ds2")
 class Warmup(keras.optimizers.schedules.LearningRateSchedule):
@@ -82,6 +84,7 @@ def build_optimizer(
     weight_decay: float | None = None,
     momentum: float | None = None,
     nesterov: bool | None = None,
+    ema_momentum: float | None = None,
 ) -> keras.optimizers.Optimizer:
     """Builds the optimiser.
 
@@ -92,6 +95,8 @@ def build_optimizer(
         weight_decay: decoupled, of matrices and kernels only (not of biases and normalisation).
         momentum: of `"sgd"`.
         nesterov: of `"sgd"`.
+        ema_momentum: float in (0, 1), of an exponential moving average of the weights (see
+            `training.weight_average`); None for none.
 
     Returns:
         A Keras optimiser.
@@ -104,10 +109,14 @@ def build_optimizer(
         "adam": keras.optimizers.Adam,
         "sgd": keras.optimizers.SGD,
     }
+    averaging = {"adamw": AveragingAdamW, "adam": AveragingAdam, "sgd": AveragingSGD}
     if name not in optimizers:
         raise ValueError(f"optimizer: expected {', '.join(optimizers)}, received {name!r}.")
     given = {"weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov}
     given = {key: value for key, value in given.items() if value is not None}
+    if ema_momentum is not None:
+        optimizers = averaging
+        given.update(use_ema=True, ema_momentum=ema_momentum)
     optimizer = optimizers[name](schedule, global_clipnorm=clip_norm, **given)
     if optimizer.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

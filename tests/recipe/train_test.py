@@ -46,6 +46,7 @@ def recipe(corpus, **changes):
         "training__schedule": "cosine",
         "training__weight_decay": 0.01,
         "training__clip_norm": 5.0,
+        "training__ema_momentum": 0.8,
     }
     return tiny_recipe(corpus, **{**numbers, **changes})
 
