@@ -2,8 +2,11 @@
 
 The clipped-ReLU recurrence is bidirectional, its directions summed, the GRU forward only. Ours has
 one input product for both directions, as the paper; the peers have two, so each contender's share
-of the peak is of its own operations.
+of the peak is of its own operations. The limit is ours without anything but its products: the same
+loops, and the same products over all steps.
 """
+
+import numpy as np
 
 from benchmarks import _harness
 from benchmarks._harness import Case, Contender
@@ -44,6 +47,7 @@ def _relu(size):
                 library="torch",
                 flops=_flops(**size, products=4),
             ),
+            _products(size, gates=1, directions=2),
         ),
     )
 
@@ -57,7 +61,18 @@ def _gru(size):
             Contender("keras_ds2", our_gru, size, role="ours", flops=flops),
             Contender("keras GRU", keras_gru, size, options=_harness.JIT_OR_NOT, flops=flops),
             Contender("torch GRU", torch_gru, size, library="torch", flops=flops),
+            _products(size, gates=3, directions=1),
         ),
+    )
+
+
+def _products(size, gates, directions):
+    return Contender(
+        "products alone",
+        products_alone,
+        {**size, "gates": gates, "directions": directions},
+        role="limit",
+        flops=_flops(**size, products=gates * (1 + directions)),
     )
 
 
@@ -110,6 +125,58 @@ def torch_gru(batch, steps, units):
     import torch
 
     return _torch_work(torch.nn.GRU(units, units, batch_first=True), batch, steps, units)
+
+
+def products_alone(batch, steps, units, gates, directions):
+    import tensorflow as tf
+
+    from keras_ds2.ops.compiled import compiled
+    from keras_ds2.ops.recurrence import Layout, recurrent_product
+
+    draws = np.random.default_rng(0)
+    # Orthogonal, so that the state neither grows nor fades.
+    square = np.linalg.qr(draws.normal(size=(units, units)))[0].astype(np.float32)
+    kernel = tf.constant(np.tile(square, (1, gates)))
+    inputs = tf.constant(draws.normal(size=(batch, steps, gates * units)).astype(np.float32))
+    flat = tf.reshape(inputs, (-1, gates * units))
+    states = flat[:, :units]
+
+    @compiled
+    def chain(state, kernel, gradient_kernel, steps, turned):
+        axis = 0 if turned else 1
+
+        def forward(k, state):
+            return k + 1, tf.split(recurrent_product(state, kernel, turned), gates, axis)[0]
+
+        def backward(k, state):
+            wide = tf.concat([state] * gates, axis)
+            product = recurrent_product(wide, gradient_kernel, turned)
+            return k + 1, product / gates
+
+        for turn in (forward, backward):
+            _, state = tf.while_loop(lambda k, _: k < steps, turn, (0, state))
+        return state
+
+    layout = Layout(inputs, None, gates)
+    kernels = layout.turn_kernel(kernel), layout.turn_kernel(tf.transpose(kernel))
+    # As ours: each direction, or of a single one each half of the batch, is a loop of its own.
+    rows = batch if directions == 2 else batch // 2
+    starts = [layout.turn_state(states[:rows]), layout.turn_state(states[rows : 2 * rows])]
+
+    @tf.function
+    def step():
+        return (
+            [chain(start, *kernels, layout.steps, layout.turned) for start in starts],
+            tf.matmul(states, kernel),
+            tf.matmul(flat, kernel, transpose_b=True),
+            tf.matmul(states, flat, transpose_a=True),
+            [tf.matmul(states, flat, transpose_a=True) for _ in range(directions)],
+        )
+
+    def work():
+        step()
+
+    return work
 
 
 def _torch_work(layer, batch, steps, units):
