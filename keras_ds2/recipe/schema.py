@@ -212,6 +212,9 @@ class TrainingSection(Section):
 
     epochs: Positive = Field(description="passes over the training data at most")
     batch_size: Positive = Field(description="utterances per step")
+    accumulate_steps: Positive = Field(
+        1, description="batches whose mean gradient makes one update; the other steps are batches"
+    )
     optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="Keras optimizer")
     learning_rate: AboveZero = Field(description="highest rate")
     warmup_steps: Count = Field(0, description="steps in which the rate rises from 0")

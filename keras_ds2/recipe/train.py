@@ -87,6 +87,7 @@ def train_recipe(
             momentum=training.momentum,
             nesterov=training.nesterov,
             ema_momentum=training.ema_momentum,
+            accumulate_steps=training.accumulate_steps,
         )
     )
 

@@ -136,7 +136,7 @@ class RunKeeper(keras.callbacks.Callback):
         self.store.save(
             self.model,
             {
-                "iteration": int(self.model.optimizer.iterations),
+                "iteration": self.epoch * self.steps_per_epoch + self.step,
                 "epoch": self.epoch,
                 "step": self.step,
                 "steps_per_epoch": self.steps_per_epoch,

@@ -11,28 +11,32 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
     """Lets the rate rise in a straight line before another schedule sets in.
 
     Args:
-        schedule: a schedule, which counts its steps from the end of the rise.
+        schedule: another schedule.
         warmup_steps: int >= 1, steps of the rise; the first step has a rate above 0.
+        delay: bool, whether the other schedule counts its steps from the end of the rise, or from
+            the first step on, so that the rise is a share of its rate.
     """
 
-    def __init__(self, schedule, warmup_steps):
+    def __init__(self, schedule, warmup_steps, delay=True):
         super().__init__()
         self.schedule = schedule
         self.warmup_steps = warmup_steps
+        self.delay = delay
 
     def __call__(self, step):
         step = tf.cast(step, tf.float32)
         share = tf.minimum((step + 1) / self.warmup_steps, 1.0)
-        return share * self.schedule(tf.maximum(step - self.warmup_steps, 0.0))
+        delay = self.warmup_steps if self.delay else 0
+        return share * self.schedule(tf.maximum(step - delay, 0.0))
 
     def get_config(self):
         schedule = keras.saving.serialize_keras_object(self.schedule)
-        return {"schedule": schedule, "warmup_steps": self.warmup_steps}
+        return {"schedule": schedule, "warmup_steps": self.warmup_steps, "delay": self.delay}
 
     @classmethod
     def from_config(cls, config):
         schedule = keras.saving.deserialize_keras_object(config["schedule"])
-        return cls(schedule, config["warmup_steps"])
+        return cls(**{**config, "schedule": schedule})
 
 
 def build_schedule(
@@ -48,7 +52,7 @@ def build_schedule(
 
     Args:
         kind: `"constant"`; `"cosine"`, to 0 at the last step; `"annealed"`, divided by
-            `anneal_factor` after each epoch (the paper's, with 1.2).
+            `anneal_factor` after each epoch (the paper's, with 1.2), the epochs of the rise too.
         learning_rate: float, the highest rate.
         steps_per_epoch: int.
         epochs: int.
@@ -73,7 +77,10 @@ def build_schedule(
         )
     else:
         raise ValueError(f"schedule: expected constant, cosine or annealed, received {kind!r}.")
-    return Warmup(schedule, warmup_steps) if warmup_steps else schedule
+    if not warmup_steps:
+        return schedule
+    # Annealing is bound to the epochs, so the rise must not shift it.
+    return Warmup(schedule, warmup_steps, delay=kind != "annealed")
 
 
 def build_optimizer(
@@ -85,6 +92,7 @@ def build_optimizer(
     momentum: float | None = None,
     nesterov: bool | None = None,
     ema_momentum: float | None = None,
+    accumulate_steps: int = 1,
 ) -> keras.optimizers.Optimizer:
     """Builds the optimiser.
 
@@ -97,6 +105,9 @@ def build_optimizer(
         nesterov: of `"sgd"`.
         ema_momentum: float in (0, 1), of an exponential moving average of the weights (see
             `training.weight_average`); None for none.
+        accumulate_steps: int >= 1, batches whose mean gradient makes one update; clipping and decay
+            apply to the update. The schedule counts batches, Adam's moments and `ema_momentum`
+            count updates. A group of batches may begin in one epoch and end in the next.
 
     Returns:
         A Keras optimiser.
@@ -117,6 +128,8 @@ def build_optimizer(
     if ema_momentum is not None:
         optimizers = averaging
         given.update(use_ema=True, ema_momentum=ema_momentum)
+    if accumulate_steps > 1:
+        given.update(gradient_accumulation_steps=accumulate_steps)
     optimizer = optimizers[name](schedule, global_clipnorm=clip_norm, **given)
     if optimizer.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

@@ -51,12 +51,19 @@ class TestWarmup:
     def test_of_one_step_is_no_rise(self):
         assert rates("annealed", warmup_steps=1)[0] == pytest.approx(RATE)
 
+    def test_annealed_is_still_divided_after_each_epoch(self):
+        got = rates("annealed", warmup_steps=13)
+        annealed = [RATE / 1.2 ** (step // STEPS) for step in range(STEPS * EPOCHS)]
+        rise = [min((step + 1) / 13, 1) for step in range(STEPS * EPOCHS)]
+        assert got == pytest.approx([one * two for one, two in zip(rise, annealed, strict=True)])
+
     def test_longer_than_the_training_never_leaves_the_line(self):
         got = rates("cosine", warmup_steps=600)
         assert got == pytest.approx([RATE * (step + 1) / 600 for step in range(60)])
 
-    def test_is_made_again_from_its_configuration(self):
-        schedule = build_schedule("cosine", RATE, steps_per_epoch=10, epochs=6, warmup_steps=8)
+    @pytest.mark.parametrize("kind", ["cosine", "annealed"])
+    def test_is_made_again_from_its_configuration(self, kind):
+        schedule = build_schedule(kind, RATE, steps_per_epoch=10, epochs=6, warmup_steps=8)
         again = keras.optimizers.schedules.deserialize(
             keras.optimizers.schedules.serialize(schedule)
         )
