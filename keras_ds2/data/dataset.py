@@ -1,5 +1,6 @@
 """From examples to batches: one chain that reads from top to bottom."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,7 +8,13 @@ import tensorflow as tf
 
 from keras_ds2.audio.io import load_audio
 from keras_ds2.data.augmentation import Augmentation
-from keras_ds2.data.batching import NUM_BUCKETS, count_shapes, plan_epoch
+from keras_ds2.data.batching import (
+    NUM_BUCKETS,
+    count_batches,
+    count_shapes,
+    largest_batch,
+    plan_epoch,
+)
 from keras_ds2.data.checking import Example
 from keras_ds2.data.features_file import read_features
 from keras_ds2.features.front_end import FeatureFrontEnd
@@ -17,7 +24,8 @@ def training_dataset(
     examples: Sequence[Example],
     front_end: FeatureFrontEnd,
     *,
-    batch_size: int,
+    batch_size: int | None = None,
+    batch_frames: int | None = None,
     epochs: int,
     first_epoch: int = 0,
     first_step: int = 0,
@@ -36,6 +44,7 @@ def training_dataset(
         examples: what to train on.
         front_end: makes the features.
         batch_size: int, utterances a batch.
+        batch_frames: int, in its place: frames a batch at the most, see `plan_epoch`.
         epochs: int, the epoch to stop before.
         first_epoch: int, the epoch to start with.
         first_step: int, the batch of that epoch to start with.
@@ -55,6 +64,7 @@ def training_dataset(
             plan = plan_epoch(
                 frames,
                 batch_size,
+                batch_frames=batch_frames,
                 epoch=epoch,
                 seed=seed,
                 sorta_grad=sorta_grad,
@@ -67,17 +77,76 @@ def training_dataset(
     return _batches(batches, load)
 
 
-def count_training_shapes(
+@dataclasses.dataclass(frozen=True)
+class TrainingBatches:
+    """What the batches of `training_dataset` come to.
+
+    Attributes:
+        steps_per_epoch: int, the same in every epoch.
+        shapes: int, the most shapes they come in.
+        largest: rows, frames and labels of a row: the most that one batch may hold.
+    """
+
+    steps_per_epoch: int
+    shapes: int
+    largest: tuple[int, int, int]
+
+
+def count_training_batches(
     examples: Sequence[Example],
     front_end: FeatureFrontEnd,
     *,
-    batch_size: int,
-    num_buckets: int = NUM_BUCKETS,
     augmentation: Augmentation | None = None,
-) -> int:
-    """The most shapes that `training_dataset`'s batches come in, as `count_shapes`."""
+    **batching,
+) -> TrainingBatches:
+    """Counts the batches of `training_dataset`, without reading anything.
+
+    Args:
+        examples: as there.
+        front_end: as there.
+        augmentation: as there.
+        **batching: `batch_size` or `batch_frames`, and `num_buckets`, as there.
+
+    Raises:
+        ValueError: if an utterance is longer than `batch_frames`.
+    """
     frames = _longest_frames(examples, front_end, augmentation or Augmentation())
-    return count_shapes(frames, batch_size, num_buckets)
+    symbols = np.array([len(example.labels) for example in examples])
+    return TrainingBatches(
+        steps_per_epoch=count_batches(frames, **batching),
+        shapes=count_shapes(frames, **batching),
+        largest=largest_batch(frames, symbols, **batching),
+    )
+
+
+def made_up_batch(
+    front_end: FeatureFrontEnd, vocabulary_size: int, rows: int, frames: int, symbols: int
+) -> tf.data.Dataset:
+    """One batch of silence of a given size, in a dataset like `training_dataset`'s."""
+    batch = (
+        {
+            "features": np.zeros((rows, frames, front_end.num_output_bins), np.float32),
+            "feature_length": np.full(rows, frames, np.int32),
+        },
+        {
+            # No symbol twice in a row, so that as few steps as possible are enough.
+            "labels": np.tile(
+                1 + np.arange(symbols, dtype=np.int32) % (vocabulary_size - 1), (rows, 1)
+            ),
+            "label_length": np.full(rows, symbols, np.int32),
+        },
+    )
+    signature = (
+        {
+            "features": tf.TensorSpec((None, None, front_end.num_output_bins), tf.float32),
+            "feature_length": tf.TensorSpec((None,), tf.int32),
+        },
+        {
+            "labels": tf.TensorSpec((None, None), tf.int32),
+            "label_length": tf.TensorSpec((None,), tf.int32),
+        },
+    )
+    return tf.data.Dataset.from_generator(lambda: iter([batch]), output_signature=signature)
 
 
 def _longest_frames(examples, front_end, augmentation):
@@ -86,15 +155,37 @@ def _longest_frames(examples, front_end, augmentation):
 
 
 def evaluation_dataset(
-    examples: Sequence[Example], front_end: FeatureFrontEnd, *, batch_size: int
+    examples: Sequence[Example],
+    front_end: FeatureFrontEnd,
+    *,
+    batch_size: int | None = None,
+    batch_frames: int | None = None,
 ) -> tf.data.Dataset:
-    """All examples once, in their order, without augmentation; batches as `training_dataset`'s."""
+    """All examples once, in their order, without augmentation; batches as `training_dataset`'s.
+
+    Args:
+        examples: what to evaluate.
+        front_end: makes the features.
+        batch_size: int, utterances a batch.
+        batch_frames: int, in its place: frames a batch at the most, padding counted; one utterance
+            alone may have more.
+    """
     frames = np.array([example.frames for example in examples])
 
+    def fits(indices):
+        if batch_frames is None:
+            return len(indices) <= batch_size
+        return len(indices) == 1 or len(indices) * frames[indices].max() <= batch_frames
+
     def batches():
-        for start in range(0, len(examples), batch_size):
-            indices = np.arange(start, min(start + batch_size, len(examples)))
+        start = 0
+        while start < len(examples):
+            end = start + 1
+            while end < len(examples) and fits(np.arange(start, end + 1)):
+                end += 1
+            indices = np.arange(start, end)
             yield indices, int(frames[indices].max()), (0, 0)
+            start = end
 
     return _batches(batches, _Loader(examples, front_end, None))
 

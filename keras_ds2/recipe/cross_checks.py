@@ -37,16 +37,20 @@ def _together(values: Mapping[str, Any], switch: str, detail: str) -> Iterator[F
         yield detail, f"has no effect without {switch}: expected {switch} > 0 or no {detail}"
 
 
-def data_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
-    """Faults of `data`: one source of validation, a range of durations."""
-    sources = ("validation_manifest", "validation_speakers", "validation_share")
-    given = [key for key in sources if _is_set(values, key)]
+def _one_of(values: Mapping[str, Any], *keys: str) -> Iterator[Fault]:
+    """Exactly one of the keys is set."""
+    given = [key for key in keys if _is_set(values, key)]
     if len(given) != 1:
         received = " and ".join(given) or "none"
         yield (
-            given[-1] if given else sources[0],
-            (f"expected exactly one of {', '.join(sources)}, received {received}"),
+            given[-1] if given else keys[0],
+            f"expected exactly one of {', '.join(keys)}, received {received}",
         )
+
+
+def data_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
+    """Faults of `data`: one source of validation, a range of durations."""
+    yield from _one_of(values, "validation_manifest", "validation_speakers", "validation_share")
     low, high = _number(values.get("min_seconds")), _number(values.get("max_seconds"))
     if low is not None and high is not None and low >= high:
         yield "max_seconds", f"expected > min_seconds ({low:g}) s, received {high:g}"
@@ -107,7 +111,8 @@ def augmentation_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def training_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
-    """Faults of `training`: keys of another schedule or optimizer."""
+    """Faults of `training`: one size of batches, keys of another schedule or optimizer."""
+    yield from _one_of(values, "batch_size", "batch_frames")
     if values.get("schedule") == "annealed":
         if not _is_set(values, "anneal_factor"):
             yield "anneal_factor", "expected > 1, since schedule is annealed, received nothing"

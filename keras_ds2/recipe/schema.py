@@ -211,7 +211,12 @@ class TrainingSection(Section):
     cross_check: ClassVar[Any] = staticmethod(training_faults)
 
     epochs: Positive = Field(description="passes over the training data at most")
-    batch_size: Positive = Field(description="utterances per step")
+    batch_size: Positive | None = Field(None, description="utterances per step; or the next")
+    batch_frames: Positive | None = Field(
+        None,
+        description="frames per step at most, padding counted: many short utterances or few "
+        "long ones",
+    )
     accumulate_steps: Positive = Field(
         1, description="batches whose mean gradient makes one update; the other steps are batches"
     )

@@ -6,8 +6,12 @@ from pathlib import Path
 from rich.console import Console
 
 from keras_ds2.atomic_write import write_text_atomically
-from keras_ds2.data.batching import count_batches
-from keras_ds2.data.dataset import count_training_shapes, evaluation_dataset, training_dataset
+from keras_ds2.data.dataset import (
+    count_training_batches,
+    evaluation_dataset,
+    made_up_batch,
+    training_dataset,
+)
 from keras_ds2.decoding import GreedyDecoder
 from keras_ds2.evaluation.evaluator import Evaluator
 from keras_ds2.recipe.build import build
@@ -44,6 +48,7 @@ def train_recipe(
     Raises:
         OutputError: if the folder cannot be used. Nothing is written then.
         DataError, ManifestError, UnknownSymbolError: about the data.
+        ValueError: if an utterance is longer than `training.batch_frames`.
         TrainingInterrupted, TrainingError, CheckpointError: see `training.trainer.train`.
     """
     console = console or Console()
@@ -52,7 +57,13 @@ def train_recipe(
     check_output(folder, recipe)
     built = build(recipe, console)
     _check_alphabet(folder, built.alphabet)
-    _report_data(built, recipe.training, console)
+    training = recipe.training
+    size = _given(batch_size=training.batch_size, batch_frames=training.batch_frames)
+    batching = {**size, **_given(num_buckets=training.num_buckets)}
+    batches = count_training_batches(
+        built.train, built.front_end, augmentation=built.augmentation, **batching
+    )
+    _report_data(built, batches, console)
     folder.mkdir(parents=True, exist_ok=True)
     save_recipe(recipe, folder / RECIPE)
     ignore_spaces = recipe.text.language == "mandarin"
@@ -68,12 +79,10 @@ def train_recipe(
     lines = "".join(f"{each}\n" for each in built.skipped)
     write_text_atomically(folder / SKIPPED, lines)
 
-    training = recipe.training
-    steps_per_epoch = count_batches(len(built.train), training.batch_size)
     schedule = build_schedule(
         training.schedule,
         training.learning_rate,
-        steps_per_epoch=steps_per_epoch,
+        steps_per_epoch=batches.steps_per_epoch,
         epochs=training.epochs,
         warmup_steps=training.warmup_steps,
         **_given(anneal_factor=training.anneal_factor),
@@ -95,24 +104,24 @@ def train_recipe(
         return training_dataset(
             built.train,
             built.front_end,
-            batch_size=training.batch_size,
             epochs=training.epochs,
             first_epoch=epoch,
             first_step=step,
             seed=training.seed,
             sorta_grad=training.sorta_grad,
             augmentation=built.augmentation,
-            **_given(num_buckets=training.num_buckets),
+            **batching,
         )
 
     return train(
         built.model,
         make_dataset,
-        _validation(built, training.batch_size, ignore_spaces),
+        _validation(built, size, ignore_spaces),
         folder=folder,
         epochs=training.epochs,
-        steps_per_epoch=steps_per_epoch,
-        batch_size=training.batch_size,
+        steps_per_epoch=batches.steps_per_epoch,
+        batch_size=len(built.train) / batches.steps_per_epoch,
+        largest_batch=made_up_batch(built.front_end, len(built.alphabet), *batches.largest),
         monitor=training.monitor,
         early_stop_patience=training.early_stop_patience,
         primary=recipe.evaluation.primary,
@@ -175,12 +184,12 @@ def _differences(before, now):
     return "\n".join(lines)
 
 
-def _validation(built, batch_size, ignore_spaces):
+def _validation(built, size, ignore_spaces):
     examples = sorted(built.validation, key=lambda example: example.frames)
     references = [example.text for example in examples]
     model = built.model
     evaluator = Evaluator(model, GreedyDecoder(built.alphabet), model.num_bins, ignore_spaces)
-    dataset = evaluation_dataset(examples, built.front_end, batch_size=batch_size)
+    dataset = evaluation_dataset(examples, built.front_end, **size)
     shown = sorted({len(examples) * part // 6 for part in (1, 3, 5)})
 
     def validate():
@@ -195,16 +204,10 @@ def _validation(built, batch_size, ignore_spaces):
     return validate
 
 
-def _report_data(built, training, console):
-    shapes = count_training_shapes(
-        built.train,
-        built.front_end,
-        batch_size=training.batch_size,
-        augmentation=built.augmentation,
-        **_given(num_buckets=training.num_buckets),
-    )
+def _report_data(built, batches, console):
     model = built.model
     delay = "whole utterance" if model.delay_ms is None else f"{model.delay_ms:g} ms"
+    rows, frames, symbols = batches.largest
     hours = sum(example.utterance.duration for example in built.train) / 3600
     console.print(
         f"training on {len(built.train)} utterances ({hours:.2f} h), choosing by "
@@ -212,7 +215,9 @@ def _report_data(built, training, console):
         "skipped as unusable\n"
         f"{model.count_params() / 1e6:.2f} M parameters, {len(built.alphabet)} symbols with blank, "
         f"a step every {model.step_ms:g} ms, context ahead: {delay}\n"
-        f"batches of at most {shapes} shapes: kernels are compiled when each comes first",
+        f"{batches.steps_per_epoch} batches an epoch, of at most {batches.shapes} shapes: kernels "
+        "are compiled when each comes first\n"
+        f"the largest, tried first: {rows} utterances x {frames} frames, {symbols} labels each",
         highlight=False,
     )
     for skipped in built.skipped[:10]:

@@ -159,7 +159,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         epochs: in all.
         steps_per_epoch: of a whole epoch.
         first_step: of the first epoch.
-        batch_size: utterances a step.
+        batch_size: mean utterances a step.
         samples: returns pairs (said, recognised) to show after each epoch.
     """
 
@@ -170,7 +170,7 @@ class ProgressDisplay(keras.callbacks.Callback):
         epochs: int,
         steps_per_epoch: int,
         first_step: int,
-        batch_size: int,
+        batch_size: float,
         samples: Callable[[], list[tuple[str, str]]],
     ):
         super().__init__()

@@ -15,6 +15,7 @@ from keras_ds2.training.callbacks import (
 )
 from keras_ds2.training.checkpoints import CheckpointError, CheckpointStore
 from keras_ds2.training.history import History
+from keras_ds2.training.largest_batch import try_largest_batch
 from keras_ds2.training.progress import EpochProgress
 
 __all__ = ["TrainingInterrupted", "train"]
@@ -28,7 +29,8 @@ def train(
     folder: Path,
     epochs: int,
     steps_per_epoch: int,
-    batch_size: int,
+    batch_size: float,
+    largest_batch: tf.data.Dataset | None = None,
     monitor: str = "wer",
     early_stop_patience: int | None = None,
     primary: str = "wer",
@@ -46,7 +48,8 @@ def train(
         folder: of the run: checkpoints, `best.weights.h5`, `log.csv` and `tensorboard/`.
         epochs: int, in all.
         steps_per_epoch: int.
-        batch_size: int, for the progress display.
+        batch_size: float, mean utterances a step, for the progress display.
+        largest_batch: dataset of one batch, tried before the first step; None for no such trial.
         monitor: `"wer"`, `"cer"` or `"loss"`, of validation.
         early_stop_patience: int or None.
         primary: `"wer"` or `"cer"`, shown first of the validation's scores.
@@ -57,7 +60,7 @@ def train(
 
     Raises:
         TrainingInterrupted: after the checkpoint, when asked to stop.
-        TrainingError: if the loss is not finite.
+        TrainingError: if the loss is not finite, or memory does not suffice for `largest_batch`.
         CheckpointError: if the checkpoint to go on from is damaged, or its epochs had another
             number of steps.
     """
@@ -84,6 +87,9 @@ def train(
 
     progress = EpochProgress(console, primary)
     keeper = RunKeeper(folder, store, history, (epoch, step), monitor, early_stop_patience)
+    unfinished = epoch < epochs and not history.is_stale(monitored, early_stop_patience)
+    if largest_batch is not None and unfinished:
+        try_largest_batch(model, largest_batch)
     while epoch < epochs and not history.is_stale(monitored, early_stop_patience):
         # The rest of a broken epoch is a fit of its own, since Keras's epochs are equally long.
         last_epoch = epoch + 1 if step else epochs

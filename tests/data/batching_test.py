@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from keras_ds2.data.batching import (
     NUM_BUCKETS,
+    batch_rows,
     bucket_widths,
     count_batches,
     count_shapes,
+    largest_batch,
     plan_epoch,
 )
 
@@ -46,7 +48,7 @@ def test_any_plan(frames, batch_size, epoch, seed, sorta_grad, num_buckets):
         num_buckets=num_buckets,
     )
     assert sorted(np.concatenate([batch.indices for batch in plan])) == list(range(len(frames)))
-    assert len(plan) == count_batches(len(frames), batch_size)
+    assert len(plan) == count_batches(frames, batch_size)
     sizes = sorted(len(batch.indices) for batch in plan)
     assert all(size == batch_size for size in sizes[1:])
     assert sizes[0] == len(frames) - batch_size * (len(plan) - 1)
@@ -54,7 +56,7 @@ def test_any_plan(frames, batch_size, epoch, seed, sorta_grad, num_buckets):
     assert len({batch.width for batch in plan}) <= num_buckets
     assert {batch.width for batch in plan} <= set(bucket_widths(frames, num_buckets).tolist())
     shapes = {(len(batch.indices), batch.width) for batch in plan}
-    assert len(shapes) <= count_shapes(frames, batch_size, num_buckets)
+    assert len(shapes) <= count_shapes(frames, batch_size, num_buckets=num_buckets)
 
 
 class TestPlan:
@@ -123,4 +125,72 @@ class TestBucketWidths:
 
 @pytest.mark.parametrize("utterances", [1, 7, 8, 9, 64])
 def test_count_of_batches(utterances):
-    assert count_batches(utterances, 8) == math.ceil(utterances / 8)
+    assert count_batches(np.ones(utterances), 8) == math.ceil(utterances / 8)
+
+
+class TestByFrames:
+    """Batches of so many frames at the most."""
+
+    @settings(deadline=None, max_examples=60)
+    @given(
+        frames=corpora,
+        spare=st.integers(0, 9000),
+        epoch=st.integers(0, 3),
+        seed=st.integers(0, 2**40),
+        sorta_grad=st.booleans(),
+        num_buckets=st.integers(1, 12),
+    )
+    def test_any_plan(self, frames, spare, epoch, seed, sorta_grad, num_buckets):
+        size = {"batch_frames": int(frames.max()) + spare, "num_buckets": num_buckets}
+        plan = plan_epoch(frames, epoch=epoch, seed=seed, sorta_grad=sorta_grad, **size)
+        indices = np.concatenate([batch.indices for batch in plan])
+        assert sorted(indices) == list(range(len(frames)))
+        # The count holds for every epoch and seed, since neither is an argument of it.
+        assert len(plan) == count_batches(frames, **size)
+        assert all(frames[batch.indices].max() <= batch.width for batch in plan)
+        assert {batch.width for batch in plan} <= set(bucket_widths(frames, num_buckets).tolist())
+        assert all(len(batch.indices) * batch.width <= size["batch_frames"] for batch in plan)
+        shapes = {(len(batch.indices), batch.width) for batch in plan}
+        assert len(shapes) <= count_shapes(frames, **size)
+        symbols = frames // 3
+        rows, width, labels = largest_batch(frames, symbols, **size)
+        assert rows * width <= size["batch_frames"]
+        for batch in plan:
+            most = 2 * symbols[batch.indices].max() + 1
+            assert len(batch.indices) * batch.width * most <= rows * width * (2 * labels + 1)
+
+    def test_many_short_utterances_or_few_long_ones(self):
+        plan = plan_epoch(FRAMES, batch_frames=4000, epoch=1, seed=5)
+        rows = {batch.width: 0 for batch in plan}
+        for batch in plan:
+            rows[batch.width] = max(rows[batch.width], len(batch.indices))
+        by_width = [rows[width] for width in sorted(rows)]
+        assert by_width[0] > 2 * by_width[-1]
+        assert by_width[-1] == 4000 // FRAMES.max()
+
+    def test_the_first_epoch_goes_from_short_to_long_and_no_other(self):
+        first, second = (
+            np.concatenate([each.indices for each in plan_epoch(FRAMES, batch_frames=4000, **at)])
+            for at in ({"epoch": 0, "seed": 5}, {"epoch": 1, "seed": 5})
+        )
+        assert np.all(np.diff(FRAMES[first]) >= 0)
+        assert np.sum(np.diff(FRAMES[second]) < 0) > len(FRAMES) // 4
+
+    def test_company_changes_from_epoch_to_epoch_and_with_the_seed(self):
+        def companies(epoch, seed):
+            plan = plan_epoch(FRAMES, batch_frames=4000, epoch=epoch, seed=seed)
+            return {tuple(sorted(batch.indices)) for batch in plan}
+
+        assert companies(1, 5) == companies(1, 5)
+        for other in (companies(2, 5), companies(1, 6)):
+            assert len(companies(1, 5) & other) < len(other) // 4
+
+    def test_an_utterance_longer_than_a_batch_is_an_error(self):
+        with pytest.raises(ValueError, match=r"longest utterance, 900 frames, received 899; raise"):
+            batch_rows(np.array([300, 900]), 899)
+
+
+def test_the_largest_batch_of_a_fixed_size():
+    frames, symbols = np.array([10, 90, 30]), np.array([2, 4, 7])
+    assert largest_batch(frames, symbols, 8) == (3, 90, 7)
+    assert largest_batch(frames, symbols, 2) == (2, 90, 7)

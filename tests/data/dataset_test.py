@@ -7,7 +7,13 @@ from keras_ds2.audio.io import read_audio
 from keras_ds2.data.augmentation import Augmentation
 from keras_ds2.data.batching import plan_epoch
 from keras_ds2.data.checking import check_utterances
-from keras_ds2.data.dataset import evaluation_dataset, feature_dataset, training_dataset
+from keras_ds2.data.dataset import (
+    count_training_batches,
+    evaluation_dataset,
+    feature_dataset,
+    made_up_batch,
+    training_dataset,
+)
 from keras_ds2.data.features_file import read_features
 from keras_ds2.data.manifest import read_manifest
 from keras_ds2.features.front_end import FeatureFrontEnd
@@ -48,9 +54,8 @@ class Corpus:
         return self.front_end(self.inputs[index][np.newaxis]).numpy()[0]
 
     def training(self, **options):
-        return training_dataset(
-            self.examples, self.front_end, **{"batch_size": BATCH, "epochs": 3, **options}
-        )
+        size = {} if "batch_frames" in options else {"batch_size": BATCH}
+        return training_dataset(self.examples, self.front_end, **{**size, "epochs": 3, **options})
 
     def evaluation(self, batch_size):
         return evaluation_dataset(self.examples, self.front_end, batch_size=batch_size)
@@ -87,7 +92,8 @@ def expected_indices(corpus, epochs, seed=0, augmentation=None, **options):
     augmentation = augmentation or Augmentation()
     frames = [augmentation.longest(example.frames, 2) for example in corpus.examples]
     for epoch in epochs:
-        yield from plan_epoch(frames, BATCH, epoch=epoch, seed=seed, **options)
+        size = {} if "batch_frames" in options else {"batch_size": BATCH}
+        yield from plan_epoch(frames, epoch=epoch, seed=seed, **size, **options)
 
 
 def assert_holds(corpus, batch, indices, width):
@@ -116,6 +122,45 @@ class TestTraining:
         assert len({batch.width for batch in plan}) == 2
         for batch, planned in zip(batches, plan, strict=True):
             assert_holds(corpus, batch, planned.indices, planned.width)
+
+    def test_batches_of_so_many_frames_are_the_planned_ones(self, precomputed):
+        options = {"batch_frames": 100, "num_buckets": 3}
+        warp = {"augmentation": Augmentation(time_warp=(0.8, 1.2))}
+        count = count_training_batches(
+            precomputed.examples, precomputed.front_end, **options, **warp
+        )
+        plan = list(expected_indices(precomputed, range(3), seed=3, **options, **warp))
+        assert len(plan) == 3 * count.steps_per_epoch
+        dataset = precomputed.training(seed=3, **options, **warp)
+        shapes = set()
+        for (inputs, labels), planned in zip(dataset.as_numpy_iterator(), plan, strict=True):
+            rows, frames, _ = inputs["features"].shape
+            assert (rows, frames) == (len(planned.indices), planned.width)
+            assert rows * frames <= 100
+            symbols = [len(precomputed.examples[index].labels) for index in planned.indices]
+            assert labels["label_length"].tolist() == symbols
+            shapes.add((rows, frames))
+        assert 1 < len(shapes) <= count.shapes
+        rest = precomputed.training(seed=3, first_epoch=1, first_step=2, **options, **warp)
+        assert content(rest) == content(dataset)[count.steps_per_epoch + 2 :]
+
+    @pytest.mark.parametrize("size", [{"batch_size": BATCH}, {"batch_frames": 100}])
+    def test_no_batch_is_larger_than_the_one_to_try(self, precomputed, size):
+        largest = count_training_batches(precomputed.examples, precomputed.front_end, **size)
+        made_up = made_up_batch(precomputed.front_end, 6, *largest.largest)
+        dataset = precomputed.training(epochs=1, **size)
+        assert made_up.element_spec == dataset.element_spec
+        ((inputs, labels),) = made_up.as_numpy_iterator()
+        rows, frames, bins = inputs["features"].shape
+        symbols = labels["labels"].shape[1]
+        assert (rows, frames, symbols) == largest.largest
+        assert bins == precomputed.front_end.num_output_bins
+        assert 1 <= labels["labels"].min() <= labels["labels"].max() < 6
+        assert np.all(np.diff(labels["labels"]) != 0)
+        for batch, truth in dataset.as_numpy_iterator():
+            states = 2 * truth["labels"].shape[1] + 1
+            size_of = batch["features"].shape[0] * batch["features"].shape[1] * states
+            assert size_of <= rows * frames * (2 * symbols + 1)
 
     def test_without_sorta_grad_the_first_epoch_is_in_another_order(self, precomputed):
         lengths = [
@@ -222,6 +267,21 @@ class TestEvaluation:
             assert_holds(corpus, batch, indices, width)
             seen += len(indices)
         assert seen == count
+
+    def test_batches_of_so_many_frames(self, precomputed):
+        examples = sorted(precomputed.examples, key=lambda example: example.frames)
+        longest = examples[-1].frames
+        dataset = evaluation_dataset(examples, precomputed.front_end, batch_frames=2 * longest - 1)
+        lengths, shapes = [], []
+        for inputs, _ in dataset.as_numpy_iterator():
+            lengths += inputs["feature_length"].tolist()
+            shapes.append(inputs["features"].shape[:2])
+        assert lengths == [example.frames for example in examples]
+        assert all(rows * frames < 2 * longest for rows, frames in shapes)
+        assert shapes[0][0] > 1
+        assert shapes[-1] == (1, longest)
+        (*_, (inputs, _)) = evaluation_dataset(examples, precomputed.front_end, batch_frames=1)
+        assert inputs["features"].shape[:2] == (1, longest)
 
     def test_it_can_be_gone_through_again(self, precomputed):
         dataset = precomputed.evaluation(5)

@@ -75,7 +75,7 @@ def test_what_is_missing_is_named_with_its_meaning():
     lines = faults(yaml.safe_dump(recipe_values(training=..., model__variant=...)))
     assert lines == [
         "model.variant: missing, expected english | mandarin | production (base configuration)",
-        "training: missing, expected a section with at least epochs, batch_size, learning_rate",
+        "training: missing, expected a section with at least epochs, learning_rate",
     ]
 
 

@@ -2,11 +2,14 @@
 
 import io
 import os
+import re
 import signal
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from rich.console import Console
 
 from keras_ds2.recipe import RecipeError, load_recipe
@@ -16,7 +19,7 @@ from keras_ds2.recognition import Recognizer
 from keras_ds2.recognition.evaluation import evaluate_run, print_evaluation
 from keras_ds2.recognition.recognizer import load_best_weights
 from keras_ds2.recognition.run_folder import read_configuration
-from keras_ds2.training.callbacks import TrainingInterrupted, ValidationScores
+from keras_ds2.training.callbacks import TrainingError, TrainingInterrupted, ValidationScores
 from keras_ds2.training.checkpoints import CheckpointStore
 from tests.made_up_corpus import features_corpus, features_of, tiny_recipe
 
@@ -142,21 +145,27 @@ class TestWholeRun:
         assert set(recognizer.transcribe(features_of("bad"))) <= set("abcd ")
 
 
+def run_broken_off(corpus, output, monkeypatch, steps, **changes):
+    """Trains, breaks off after so many steps, and goes on; returns as `run`."""
+    done = []
+
+    def count(self, batch, logs=None):
+        done.append(batch)
+        if len(done) == steps:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ValidationScores, "on_train_batch_end", count)
+        with pytest.raises(TrainingInterrupted):
+            run(corpus, output, **changes)
+    return run(corpus, output, **changes)
+
+
 class TestGoingOn:
     def test_broken_off_it_ends_as_the_whole(self, whole, corpus, tmp_path, monkeypatch):
         output = tmp_path / "run"
-        done = []
-
-        def count(self, batch, logs=None):
-            done.append(batch)
-            if len(done) == STEPS + 2:  # in the middle of the second epoch
-                os.kill(os.getpid(), signal.SIGINT)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(ValidationScores, "on_train_batch_end", count)
-            with pytest.raises(TrainingInterrupted):
-                run(corpus, output)
-        history, screen = run(corpus, output)
+        # In the middle of the second epoch.
+        history, screen = run_broken_off(corpus, output, monkeypatch, STEPS + 2)
         assert "going on from epoch 2, step 3" in screen
         assert [row["epoch"] for row in history.rows] == [1, 2, 3]
         for one, two in zip(history.rows, whole[1].rows, strict=True):
@@ -184,6 +193,45 @@ class TestGoingOn:
     def test_from_any_folder(self, whole, corpus, tmp_path, monkeypatch):
         monkeypatch.chdir(corpus)
         check_output(whole[0], recipe(".").with_absolute_folder())
+
+
+class TestBatchesByFrames:
+    changes: ClassVar[dict] = {
+        "training__batch_size": None,
+        "training__batch_frames": 70,
+        "training__num_buckets": 2,
+        "training__accumulate_steps": 2,
+    }
+
+    @pytest.mark.slow
+    def test_broken_off_it_ends_as_the_whole(self, corpus, tmp_path, monkeypatch):
+        history, screen = run(corpus, tmp_path / "whole", **self.changes)
+        steps = int(re.search(r"(\d+) batches an epoch", screen).group(1))
+        assert steps > STEPS
+        parts, _ = run_broken_off(corpus, tmp_path / "run", monkeypatch, steps + 2, **self.changes)
+        for one, two in zip(parts.rows, history.rows, strict=True):
+            for key in ("val_loss", "val_cer", "learning_rate"):
+                assert one[key] == pytest.approx(two[key], rel=1e-5)
+        folders = tmp_path / "run", tmp_path / "whole"
+        for one, two in zip(*map(best_weights, folders), strict=True):
+            np.testing.assert_allclose(one, two, atol=1e-6)
+
+    def test_an_utterance_that_is_too_long_is_told_before_anything_is_written(
+        self, corpus, tmp_path
+    ):
+        changes = {**self.changes, "training__batch_frames": 40}
+        with pytest.raises(ValueError, match=r"longest utterance, \d+ frames, received 40"):
+            run(corpus, tmp_path / "run", **changes)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_that_does_not_suffice_is_told_before_the_first_step(corpus, tmp_path, monkeypatch):
+    def breaks(*arguments, **options):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+
+    monkeypatch.setattr("keras.Model.fit", breaks)
+    with pytest.raises(TrainingError, match=r"largest batch, 4 utterances x \d+ frames with 7"):
+        run(corpus, tmp_path)
 
 
 class TestRefused:
