@@ -64,7 +64,7 @@ def pipeline(**size):
     folder = tempfile.TemporaryDirectory()
     front_end = FeatureFrontEnd(sampling_rate=RATE, hop_ms=HOP_MS)
     augmentation = Augmentation(
-        white_noise_share=0.5,
+        noise_share=0.5,
         noise_snr_db=(10, 30),
         gain_db=(-6, 6),
         time_warp=(0.9, 1.1),

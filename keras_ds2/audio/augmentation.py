@@ -7,7 +7,7 @@ import math
 
 import tensorflow as tf
 
-from keras_ds2.audio.resampling import resample
+from keras_ds2.audio.resampling import resample, round_up_to_fast_length
 
 _SPEED_STEPS = 100  # a rate is drawn in hundredths, so that the resampling ratio stays small
 
@@ -71,6 +71,56 @@ def slowest_speed(min_rate: float) -> float:
     return max(round(min_rate * _SPEED_STEPS), 1) / _SPEED_STEPS
 
 
+def random_shift(waveform, seed, min_samples, max_samples, frame):
+    """Starts a waveform later or earlier by a number of samples drawn uniformly; length kept.
+
+    What falls off at one end is gone: no more than the shift, and never more than half. The other
+    end is filled with noise as quiet as the quietest frame, for no recording turns to digital zeros
+    (a log-spectrogram shows them as nothing it has heard), unless it holds some.
+
+    Args:
+        waveform: float32 `(samples,)`.
+        seed: int32 `(2,)`.
+        min_samples: int, below 0 is earlier.
+        max_samples: int, above 0 is later.
+        frame: int, samples in which the quietest stretch is looked for.
+
+    Returns:
+        float32 `(samples,)`.
+    """
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    waveform = tf.convert_to_tensor(waveform, tf.float32)
+    samples = tf.size(waveform)
+    shift = tf.random.stateless_uniform([], seeds[0], min_samples, max_samples + 1, tf.int32)
+    shift = tf.clip_by_value(shift, -(samples // 2), samples // 2)
+    later, earlier = tf.maximum(shift, 0), tf.maximum(-shift, 0)
+    silence = white_noise(tf.abs(shift), seeds[1]) * tf.sqrt(_quietest_power(waveform, frame))
+    kept = waveform[earlier : samples - later]
+    return tf.concat([silence[:later], kept, silence[:earlier]], axis=0)
+
+
+def reverberate(waveform, response):
+    """Plays a waveform in the room that an impulse response was measured in; power and length kept.
+
+    The response's largest sample is taken as the direct path, and what it brings stays at its time:
+    labels fit as before. Echoes past the end are cut off.
+
+    Args:
+        waveform: float32 `(samples,)`.
+        response: float32 `(any,)`, at the waveform's rate, not all zeros.
+
+    Returns:
+        float32 `(samples,)`.
+    """
+    samples = tf.size(waveform)
+    direct = tf.argmax(tf.abs(response), output_type=tf.int32)
+    width = samples + tf.size(response)
+    width = tf.cast(round_up_to_fast_length(width), tf.int32)
+    spectrum = tf.signal.rfft(waveform, [width]) * tf.signal.rfft(response, [width])
+    played = tf.signal.irfft(spectrum, [width])[direct : direct + samples]
+    return played * tf.sqrt(tf.math.divide_no_nan(_power(waveform), _power(played)))
+
+
 def random_excerpt(noise, seed, samples):
     """A stretch of a recording from a random place, repeated from its start where it is too short.
 
@@ -95,11 +145,21 @@ def white_noise(samples, seed):
 
 def pink_noise(samples, seed):
     """Noise whose power falls by 3 dB an octave: float32 `(samples,)` of root mean square 1."""
-    spectrum = tf.signal.rfft(white_noise(samples, seed))
+    width = tf.cast(round_up_to_fast_length(tf.maximum(samples, 1)), tf.int32)
+    spectrum = tf.signal.rfft(white_noise(width, seed))
     bins = tf.cast(tf.range(tf.size(spectrum)), tf.float32)
     gain = tf.where(bins > 0.0, tf.math.rsqrt(tf.maximum(bins, 1.0)), 0.0)
-    noise = tf.signal.irfft(spectrum * tf.cast(gain, tf.complex64), [samples])
+    noise = tf.signal.irfft(spectrum * tf.cast(gain, tf.complex64), [width])[:samples]
     return noise * tf.math.rsqrt(tf.maximum(_power(noise), 1e-30))
+
+
+def _quietest_power(waveform, frame):
+    """The least power of any whole frame; 0 where there is none."""
+    frames = tf.size(waveform) // frame
+    power = tf.reduce_mean(
+        tf.square(tf.reshape(waveform[: frames * frame], (frames, frame))), axis=1
+    )
+    return tf.where(frames > 0, tf.reduce_min(power), 0.0)
 
 
 def _power(waveform):

@@ -39,7 +39,7 @@ def _through_the_spectrum(waveform, rate_in, rate_out):
     divisor = _greatest_common_divisor(rate_in, rate_out)
     block_in, block_out = rate_in // divisor, rate_out // divisor
     samples = tf.size(waveform, out_type=tf.int64)
-    blocks = _round_up_to_fast_length(-(-(samples + _GUARD) // block_in))
+    blocks = round_up_to_fast_length(-(-(samples + _GUARD) // block_in))
     width_in, width_out = blocks * block_in, blocks * block_out
 
     spectrum = tf.signal.rfft(tf.pad(waveform, [[0, width_in - samples]]))
@@ -56,8 +56,16 @@ def _through_the_spectrum(waveform, rate_in, rate_out):
     return resampled[: -((-samples * rate_out) // rate_in)]
 
 
-def _round_up_to_fast_length(blocks):
-    """At most 1/16 more blocks, divisible by a power of two, which a Fourier transform likes."""
+def round_up_to_fast_length(blocks):
+    """At most 1/16 more, divisible by a power of two, as a quick Fourier transform needs.
+
+    Args:
+        blocks: scalar integer tensor > 0.
+
+    Returns:
+        int64 scalar.
+    """
+    blocks = tf.cast(blocks, tf.int64)
     sixteenth = tf.maximum(tf.cast(blocks, tf.float32) / 16.0, 1.0)
     step = tf.cast(2.0 ** tf.floor(tf.math.log(sixteenth) / math.log(2.0)), tf.int64)
     return -(-blocks // step) * step

@@ -71,7 +71,7 @@ def training_dataset(
                 num_buckets=num_buckets,
             )
             for batch in plan[first_step if epoch == first_epoch else 0 :]:
-                yield batch.indices, batch.width, (seed % 2**31, epoch)
+                yield batch.indices, batch.width, epoch_seed(seed, epoch)
 
     load = _Loader(examples, front_end, augmentation)
     return _batches(batches, load)
@@ -203,6 +203,36 @@ def feature_dataset(examples: Sequence[Example], front_end: FeatureFrontEnd) -> 
     )
 
 
+def hear(inputs, index, seed, front_end: FeatureFrontEnd, augmentation: Augmentation):
+    """One training utterance as it is heard once; what `training_dataset` puts into its batches.
+
+    Args:
+        inputs: what the front end reads, `(samples,)` trimmed, or `(frames, num_bins)`.
+        index: the utterance's place among the examples.
+        seed: int32 `(2,)`, see `epoch_seed`.
+        front_end: makes the features.
+        augmentation: changes the waveform, then the features.
+
+    Returns:
+        `(inputs, features)`: the augmented waveform (features that were read stay as they are),
+        and float32 `(frames, bins)`.
+    """
+    seed = tf.random.experimental.stateless_fold_in(seed, index)
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    if front_end.kind == "log_spectrogram":
+        inputs = augmentation.augment_waveform(inputs, seeds[0], front_end.sampling_rate)
+    return inputs, augmentation.augment_features(_features(front_end, inputs), seeds[1])
+
+
+def epoch_seed(seed: int, epoch: int) -> tuple[int, int]:
+    """What an epoch's augmentation is drawn by."""
+    return seed % 2**31, epoch
+
+
+def _features(front_end, inputs):
+    return tf.cast(front_end(inputs[tf.newaxis])[0], tf.float32)
+
+
 def _batches(batches, load):
     signature = (
         tf.TensorSpec((None,), tf.int32),
@@ -259,15 +289,9 @@ class _Loader:
     def features(self, index, seed):
         """One utterance's features `(frames, bins)`, augmented where asked for."""
         inputs = self.read(index)
-        if self.augmentation is not None:
-            seed = tf.random.experimental.stateless_fold_in(seed, index)
-            seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
-            if self.front_end.kind == "log_spectrogram":
-                inputs = self.augmentation.augment_waveform(inputs, seeds[0])
-        features = tf.cast(self.front_end(inputs[tf.newaxis])[0], tf.float32)
-        if self.augmentation is not None:
-            features = self.augmentation.augment_features(features, seeds[1])
-        return features
+        if self.augmentation is None:
+            return _features(self.front_end, inputs)
+        return hear(inputs, index, seed, self.front_end, self.augmentation)[1]
 
     def read(self, index):
         """What the front end reads: a waveform `(samples,)`, or features `(frames, num_bins)`."""

@@ -13,6 +13,7 @@ from keras_ds2.data.dataset import feature_dataset
 from keras_ds2.data.manifest import ManifestError, Utterance, read_manifest
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.models import DeepSpeech2, build_model
+from keras_ds2.recipe.build_augmentation import build_augmentation
 from keras_ds2.recipe.schema import Recipe
 from keras_ds2.text.alphabet import Alphabet, UnknownSymbolError
 from keras_ds2.text.collection import collect_alphabet
@@ -53,6 +54,7 @@ def build(recipe: Recipe, console: Console) -> Built:
     Raises:
         DataError: if the data are absent, or nothing usable is left of them.
         ManifestError: if a manifest is faulty.
+        RecordingsError: if none of noise or of impulse responses is usable.
         UnknownSymbolError: if `data.unknown_symbols` is "error" and there are any.
     """
     keras.utils.set_random_seed(recipe.training.seed % 2**32)
@@ -75,6 +77,7 @@ def build(recipe: Recipe, console: Console) -> Built:
         dtype=recipe.training.mixed_precision,
         **recipe.model.given("variant"),
     )
+    augmentation = build_augmentation(recipe, front_end.sampling_rate, console)
     kept = [each for each in train if _has_length(each, recipe)]
     with counting(console, "reading every utterance once", len(kept) + len(validation)) as advance:
 
@@ -101,7 +104,7 @@ def build(recipe: Recipe, console: Console) -> Built:
         model=model,
         front_end=front_end,
         alphabet=alphabet,
-        augmentation=Augmentation(**recipe.augmentation.given()),
+        augmentation=augmentation,
         train=examples,
         validation=held_out,
         skipped=[*skipped, *skipped_held_out],

@@ -93,8 +93,23 @@ def features_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def augmentation_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
-    """Faults of `augmentation`: a switch or a size without the other, a gain that is undone."""
-    yield from _together(values, "white_noise_share", "noise_snr_db")
+    """Faults of `augmentation`: a switch or a detail without the other, changes that are none."""
+    yield from _together(values, "noise_share", "noise_snr_db")
+    yield from _together(values, "rir_share", "rir_manifest")
+    for key in ("noise_manifest", "noise_color"):
+        if _is_set(values, key) and not _is_on(values, "noise_share"):
+            yield key, f"has no effect without noise_share: expected noise_share > 0 or no {key}"
+    if _is_set(values, "noise_manifest") and _is_set(values, "noise_color"):
+        yield (
+            "noise_color",
+            (
+                "has no effect on recorded noise: expected noise_manifest or noise_color, "
+                f"received both, {values['noise_color']!r}"
+            ),
+        )
+    shift_ms = values.get("shift_ms")
+    if isinstance(shift_ms, list) and [_number(bound) for bound in shift_ms] == [0, 0]:
+        yield "shift_ms", f"shifts nothing: expected a range, or no shift_ms, received {shift_ms!r}"
     yield from _together(values, "time_masks", "time_mask_max_frames")
     yield from _together(values, "frequency_masks", "frequency_mask_max_bins")
     gain_db = values.get("gain_db")
@@ -142,15 +157,16 @@ def recipe_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     if not (isinstance(features, Mapping) and isinstance(augmentation, Mapping)):
         return
     if features.get("kind") == "precomputed":
-        if _is_on(augmentation, "white_noise_share"):
-            yield (
-                "augmentation.white_noise_share",
-                (
-                    "needs waveforms: expected 0 where features.kind is precomputed, "
-                    f"received {augmentation['white_noise_share']!r}"
-                ),
-            )
-        for key in ("speed", "gain_db"):
+        for key in ("rir_share", "noise_share"):
+            if _is_on(augmentation, key):
+                yield (
+                    f"augmentation.{key}",
+                    (
+                        "needs waveforms: expected 0 where features.kind is precomputed, "
+                        f"received {augmentation[key]!r}"
+                    ),
+                )
+        for key in ("speed", "shift_ms", "gain_db"):
             if _is_set(augmentation, key):
                 yield (
                     f"augmentation.{key}",

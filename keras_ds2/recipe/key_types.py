@@ -51,6 +51,7 @@ AboveZero = Annotated[Real, Field(gt=0), "number > 0"]
 AboveOne = Annotated[Real, Field(gt=1), "number > 1"]
 Order = Annotated[Literal[0, 1, 2], BeforeValidator(_refuse_bool), "0 | 1 | 2"]
 Share = Annotated[Real, Field(ge=0, lt=1), "number >= 0 and < 1"]
+WholeShare = Annotated[Real, Field(ge=0, le=1), "number from 0 to 1"]
 OpenShare = Annotated[Real, Field(gt=0, lt=1), "number > 0 and < 1"]
 Range = Annotated[
     list[Real], Field(min_length=2, max_length=2), AfterValidator(_ordered), "[minimum, maximum]"

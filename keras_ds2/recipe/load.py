@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from keras_ds2.atomic_write import write_text_atomically
 from keras_ds2.recipe.faults import RecipeError, describe, dotted, shown, suggestion
+from keras_ds2.recipe.renamed_keys import new_place, rename_keys
 from keras_ds2.recipe.schema import Recipe, cross_faults
 from keras_ds2.recipe.yaml_text import parse_yaml
 
@@ -139,6 +140,7 @@ def _read_values(
         received = "nothing" if values is None else shown(values)
         needed = ", ".join(key for key, field in Recipe.model_fields.items() if field.is_required())
         raise RecipeError(source, [f"expected the keys {needed}, received {received}"])
+    faults += rename_keys(values)
     if EXTENDS not in values:
         return values, faults
     name = values.pop(EXTENDS)
@@ -177,7 +179,7 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _apply(values: dict[str, Any], override: str) -> tuple[str, ...]:
     """Puts one override into `values`; returns its place."""
     key, equals, written = override.partition("=")
-    place = tuple(part.strip() for part in key.split("."))
+    place = new_place(tuple(part.strip() for part in key.split(".")))
     if not equals or not all(place):
         raise ValueError(f"--set {override}: expected KEY=VALUE such as model.units=512")
     value, faults = parse_yaml(written)

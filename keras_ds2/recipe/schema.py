@@ -36,6 +36,7 @@ from keras_ds2.recipe.key_types import (
     Switch,
     Text,
     Texts,
+    WholeShare,
 )
 
 
@@ -95,7 +96,11 @@ class DataSection(Section):
             The path, or `None` where the recipe names none.
         """
         value = getattr(self, key)
-        return None if value is None else Path(self.folder).expanduser() / Path(value).expanduser()
+        return None if value is None else self.in_folder(value)
+
+    def in_folder(self, path: str) -> Path:
+        """A path that a recipe names: inside `folder` unless absolute."""
+        return Path(self.folder).expanduser() / Path(path).expanduser()
 
 
 class TextSection(Section):
@@ -147,8 +152,23 @@ class AugmentationSection(Section):
     speed: PositiveRange | None = Field(
         None, description="[min, max] rate of the waveform, 1.1 = a tenth faster and higher"
     )
-    white_noise_share: Share = Field(0.0, description="share of utterances that noise is added to")
+    shift_ms: Range | None = Field(
+        None,
+        description="[min, max] starts earlier (below 0) or later; the length stays, so that much "
+        "is cut off at the other end",
+    )
+    rir_share: WholeShare = Field(0.0, description="share of utterances played in a room")
+    rir_manifest: Text | None = Field(
+        None, description="manifest of the rooms' impulse responses, in data.folder"
+    )
+    noise_share: WholeShare = Field(0.0, description="share of utterances that noise is added to")
     noise_snr_db: Range | None = Field(None, description="[min, max] signal-to-noise ratio, dB")
+    noise_manifest: Text | None = Field(
+        None, description="manifest of recorded noise, in data.folder; without it noise is made up"
+    )
+    noise_color: Literal["white", "pink"] | None = Field(
+        None, description="of noise that is made up: as strong at all frequencies, or falling"
+    )
     gain_db: Range | None = Field(
         None,
         description="[min, max] gain, dB, clipped to full scale; power-normalised features undo "

@@ -11,7 +11,9 @@ from keras_ds2.audio.augmentation import (
     pink_noise,
     random_excerpt,
     random_gain,
+    random_shift,
     random_speed,
+    reverberate,
     white_noise,
 )
 from tests.audio.made_up_audio import tone
@@ -80,6 +82,89 @@ def test_speed_changes_length_and_pitch_together():
     np.testing.assert_array_equal(random_speed(TONE, SEED, 1.0, 1.0), TONE)
 
 
+class TestRandomShift:
+    def shifted(self, waveform, seed, low, high, frame=160):
+        return random_shift(waveform, seed, low, high, frame).numpy()
+
+    @pytest.mark.parametrize("shift", [-700, -1, 0, 1, 700])
+    def test_all_that_stays_moves_by_the_shift(self, shift):
+        result = self.shifted(TONE, SEED, shift, shift)
+        assert result.shape == TONE.shape
+        here, there = slice(max(shift, 0), len(TONE) + min(shift, 0)), slice(max(-shift, 0), None)
+        np.testing.assert_array_equal(result[here], TONE[there][: len(TONE) - abs(shift)])
+
+    def test_is_uniform_within_its_bounds(self):
+        click = np.zeros(4000, np.float32)
+        click[2000] = 1.0
+        shifts = [self.shifted(click, (0, i), -100, 300).argmax() - 2000 for i in range(200)]
+        assert -100 <= min(shifts) < -80
+        assert 280 < max(shifts) <= 300
+        assert np.mean(shifts) == pytest.approx(100, abs=30)
+
+    def test_is_filled_as_quiet_as_the_quietest_stretch(self):
+        draws = np.random.default_rng(0)
+        room = draws.normal(0, 0.003, 8000).astype(np.float32)
+        room[1000:6000] += TONE[:5000]
+        for shift, filled in ((800, slice(0, 800)), (-800, slice(-800, None))):
+            stretch = self.shifted(room, SEED, shift, shift)[filled]
+            assert np.sqrt(np.mean(stretch**2)) == pytest.approx(0.003, rel=0.25)
+
+    def test_digital_silence_stays_what_it_is(self):
+        waveform = np.concatenate([np.zeros(400, np.float32), TONE])
+        result = self.shifted(waveform, SEED, -50, -50)
+        assert not result[-50:].any()
+
+    @pytest.mark.parametrize("samples", [0, 1, 2, 100, 159])
+    def test_half_of_a_short_waveform_stays(self, samples):
+        waveform = np.ones(samples, np.float32)
+        for shift in (-5000, 5000):
+            result = self.shifted(waveform, SEED, shift, shift)
+            assert (result == 1).sum() == samples - samples // 2
+
+
+class TestReverberate:
+    def room(self, before=37, echoes=((0, 1.0), (400, 0.5), (2500, -0.2))):
+        response = np.zeros(before + 3000, np.float32)
+        for time, gain in echoes:
+            response[before + time] = gain
+        return response
+
+    @given(st.integers(0, 2999), st.integers(1, 6000))
+    def test_a_bare_direct_path_changes_nothing_whatever_its_delay(self, before, samples):
+        response = np.zeros(3000, np.float32)
+        response[before] = -0.3
+        result = reverberate(TONE[:samples], response)
+        np.testing.assert_allclose(result, -TONE[:samples], atol=1e-5)
+
+    def test_echoes_come_when_and_as_strong_as_the_room_says(self):
+        waveform = np.zeros(4000, np.float32)
+        waveform[1000] = 0.8
+        result = reverberate(waveform, self.room()).numpy()
+        assert len(result) == 4000
+        result /= result[1000]
+        expected = np.zeros(4000)
+        expected[[1000, 1400, 3500]] = 1.0, 0.5, -0.2
+        np.testing.assert_allclose(result, expected, atol=1e-5)
+
+    def test_it_is_a_convolution_of_kept_power(self):
+        draws = np.random.default_rng(1)
+        waveform, response = draws.normal(size=5000), draws.normal(size=1700) * 0.1
+        response[20] = 2.0
+        full = np.convolve(waveform, response)[20:5020]
+        full *= np.sqrt(np.mean(waveform**2) / np.mean(full**2))
+        result = reverberate(waveform.astype(np.float32), response.astype(np.float32))
+        np.testing.assert_allclose(result, full, atol=1e-4)
+
+    def test_echoes_past_the_end_do_not_come_round_to_the_beginning(self):
+        waveform = np.zeros(1000, np.float32)
+        waveform[900:] = 1.0
+        assert np.abs(reverberate(waveform, self.room()).numpy()[:890]).max() < 1e-5
+
+    def test_silence_stays_silent(self):
+        assert not reverberate(np.zeros(100, np.float32), self.room()).numpy().any()
+        assert reverberate(np.zeros(0, np.float32), self.room()).shape == (0,)
+
+
 def test_excerpts_come_from_everywhere_and_in_order():
     noise = tf.range(100, dtype=tf.float32)
     starts = set()
@@ -106,6 +191,7 @@ def test_colour_of_noise(make, decibels_an_octave):
     [
         lambda seed: random_gain(TONE, seed, -10.0, 10.0),
         lambda seed: random_speed(TONE, seed, 0.5, 2.0),
+        lambda seed: random_shift(TONE, seed, -900, 900, 160),
         lambda seed: random_excerpt(TONE, seed, 1000),
         lambda seed: white_noise(1000, seed),
         lambda seed: pink_noise(1000, seed),

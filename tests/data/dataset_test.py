@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_ds2.audio.io import read_audio
 from keras_ds2.data.augmentation import Augmentation
@@ -9,13 +10,16 @@ from keras_ds2.data.batching import plan_epoch
 from keras_ds2.data.checking import check_utterances
 from keras_ds2.data.dataset import (
     count_training_batches,
+    epoch_seed,
     evaluation_dataset,
     feature_dataset,
+    hear,
     made_up_batch,
     training_dataset,
 )
 from keras_ds2.data.features_file import read_features
 from keras_ds2.data.manifest import read_manifest
+from keras_ds2.data.recordings import Recordings
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.text.alphabet import Alphabet
 from keras_ds2.text.normalization import as_it_is
@@ -23,11 +27,15 @@ from tests.made_up_corpus import RATE, audio_corpus, features_corpus
 
 ALPHABET = Alphabet(list(" abcd"))
 BATCH = 5
-SOUND = Augmentation(white_noise_share=0.5, noise_snr_db=(0, 20), gain_db=(-6, 6))
+SOUND = Augmentation(noise_share=0.5, noise_snr_db=(0, 20), gain_db=(-6, 6))
 EVERYTHING = Augmentation(
     speed=(0.9, 1.1),
-    white_noise_share=0.5,
+    shift_ms=(-20, 20),
+    rir_share=0.5,
+    rir_recordings=Recordings([np.float32([0, 1, 0.5, 0.25]), np.float32([1, 0, 0, -0.5])]),
+    noise_share=0.5,
     noise_snr_db=(0, 20),
+    noise_recordings=Recordings([np.linspace(-1, 1, 999, dtype=np.float32)]),
     gain_db=(-6, 6),
     time_warp=(0.8, 1.2),
     gaussian_noise_stddev=0.1,
@@ -214,6 +222,28 @@ class TestTraining:
             # Features are normalised, so that a gain alone would not show: noise does.
             changed.append(np.abs(inputs["features"][row, : len(plain)] - plain).max() > 0.1)
         assert 0 < sum(changed) < BATCH
+
+    def test_what_is_heard_depends_on_the_utterance_and_the_epoch_not_on_the_batch(self, audio):
+        """To the bit, in whatever company and order; and as `hear` gives it."""
+
+        def heard(**options):
+            found = {}
+            for inputs, labels in audio.training(
+                augmentation=EVERYTHING, first_epoch=1, epochs=2, seed=7, **options
+            ):
+                for row, length in enumerate(inputs["feature_length"]):
+                    symbols = labels["labels"][row, : labels["label_length"][row]].numpy()
+                    found[symbols.tobytes()] = inputs["features"][row, :length].numpy()
+            return found
+
+        fives, threes = heard(batch_size=5), heard(batch_size=3)
+        assert len(fives) == len(threes) == len(audio.examples)
+        for index, (example, inputs) in enumerate(zip(audio.examples, audio.inputs, strict=True)):
+            features = fives[example.labels.tobytes()]
+            np.testing.assert_array_equal(features, threes[example.labels.tobytes()])
+            seed = epoch_seed(7, 1)
+            _, alone = hear(tf.constant(inputs), index, seed, audio.front_end, EVERYTHING)
+            np.testing.assert_allclose(features, alone, atol=0.02)  # quiet bins, in logarithms
 
     def test_features_have_no_waveform_to_augment(self, precomputed):
         plain = content(precomputed.training(epochs=1))
