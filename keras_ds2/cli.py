@@ -48,16 +48,27 @@ def _parser():
         added.set_defaults(run=run)
         return added
 
+    def change_keys(command):
+        command.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="in place of what the recipe says, such as model.units=512; may be repeated",
+        )
+
     train = command(_train, "train", "train a recipe, or go on with its run")
     train.add_argument("recipe", help="a recipe's name (see keras-ds2 recipes) or YAML file")
     train.add_argument("--output", required=True, metavar="DIR", help="run folder")
-    train.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="in place of what the recipe says, such as model.units=512; may be repeated",
+    change_keys(train)
+
+    inspect = command(_inspect, "inspect", "show what training will see: figures, pictures, sounds")
+    inspect.add_argument("recipe", help="as for train")
+    inspect.add_argument(
+        "--output", default="runs/inspect", metavar="DIR", help="folder of inspect.html"
     )
+    inspect.add_argument("--samples", type=int, metavar="N", help="utterances to see and to hear")
+    change_keys(inspect)
 
     evaluate = command(_evaluate, "evaluate", "score a run on a manifest: WER and CER")
     evaluate.add_argument("run_folder", metavar="RUN")
@@ -90,6 +101,16 @@ def _train(chosen, console):
     recipe = load_recipe(find_recipe(chosen.recipe), chosen.set)
     train_recipe(recipe, chosen.output, console)
     console.print(f"done: {chosen.output}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _inspect(chosen, console):
+    from keras_ds2.recipe import find_recipe, load_recipe
+    from keras_ds2.recipe.inspect import inspect_recipe
+
+    recipe = load_recipe(find_recipe(chosen.recipe), chosen.set)
+    samples = {} if chosen.samples is None else {"samples": chosen.samples}
+    inspect_recipe(recipe, chosen.output, console, **samples)
     return 0
 
 

@@ -157,6 +157,25 @@ class TestTrain:
         assert not output.exists()
 
 
+class TestInspect:
+    def test_prints_figures_and_writes_a_page(self, capsys, tmp_path, recipe_file):
+        output = tmp_path / "page"
+        arguments = ("inspect", recipe_file, "--output", output, "--samples", "1")
+        status, out, err = call(capsys, *arguments, "--set", "training.batch_size=3")
+        assert (status, err) == (0, "")
+        assert "lengths of training" in out
+        assert out.endswith(f"page: {output / 'inspect.html'}\n")
+        assert (output / "inspect.html").read_text().count("<img ") == 2
+
+    def test_absent_data_are_answered_with_where_to_get_them(self, capsys, tmp_path):
+        output = tmp_path / "page"
+        arguments = ("inspect", "fsdd", "--output", output, "--set", f"data.folder={tmp_path}")
+        status, _, err = call(capsys, *arguments)
+        assert status == 1
+        assert "git clone" in err
+        assert not output.exists()
+
+
 class TestEvaluate:
     def test_prints_a_table(self, capsys, features_run):
         manifest = features_run.parent / "corpus" / "validation.jsonl"
@@ -310,7 +329,7 @@ class TestProcess:
         )
         done = in_a_process(code=code)
         assert (done.returncode, done.stderr) == (0, "")
-        for command in ("train", "evaluate", "transcribe", "demo", "recipes"):
+        for command in ("train", "inspect", "evaluate", "transcribe", "demo", "recipes"):
             assert command in done.stdout
 
     def test_tensorflows_chatter_is_not_shown(self):

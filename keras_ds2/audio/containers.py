@@ -10,6 +10,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 UNKNOWN, WAV, FLAC, MP3, VORBIS = range(5)
+FORMAT_NAMES = ("unknown", "WAV", "FLAC", "MP3", "Ogg Vorbis")
 FORMATS_READ = "WAV (8, 16, 24, 32 bit or float), FLAC (8, 16, 24 bit), MP3 and Ogg Vorbis"
 
 # WAV encodings: (format tag, bits). The position is the header's `encoding`.

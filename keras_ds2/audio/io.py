@@ -5,6 +5,7 @@ sampling rate, so it comes from the file's own header (`containers.py`); WAV is 
 tensorflow-io reads no 32-bit PCM.
 """
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import tensorflow as tf
 import tensorflow_io as tfio
 
 from keras_ds2.audio.containers import (
+    FORMAT_NAMES,
     FORMATS_READ,
     UNKNOWN,
     WAV_ENCODINGS,
@@ -25,10 +27,12 @@ from keras_ds2.audio.resampling import resample
 __all__ = [
     "FORMATS_READ",
     "AudioError",
+    "AudioFile",
     "decode_audio",
     "is_silent",
     "load_audio",
     "read_audio",
+    "read_audio_file",
     "resample",
 ]
 
@@ -39,6 +43,27 @@ _NOT_NUMBERS = "it holds samples that are not numbers (NaN or infinity); write t
 
 class AudioError(ValueError):
     """Audio that cannot be read: the message says where, what is wrong, and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioFile:
+    """What an audio file holds.
+
+    Attributes:
+        waveform: float32 array `(samples,)`, the mean of all channels, at the file's own rate.
+        sampling_rate: int, Hz.
+        channels: int.
+        audio_format: `"WAV"`, `"FLAC"`, `"MP3"` or `"Ogg Vorbis"`.
+    """
+
+    waveform: np.ndarray
+    sampling_rate: int
+    channels: int
+    audio_format: str
+
+    def resampled(self, sampling_rate: int) -> np.ndarray:
+        """The waveform at another rate, float32 `(samples,)`."""
+        return _resample(self.waveform, self.sampling_rate, sampling_rate).numpy()
 
 
 @tf.autograph.experimental.do_not_convert
@@ -58,7 +83,8 @@ def decode_audio(content, where="audio bytes"):
         tf.errors.InvalidArgumentError: when the graph runs, for content that is empty, truncated,
             without samples or in another format.
     """
-    waveform, sampling_rate, fault = _decode(content)
+    waveform, header = _decode(content)
+    sampling_rate, fault = header.sampling_rate, header.fault
     sound = tf.debugging.Assert(fault == b"", [where, fault])
     with tf.control_dependencies([sound] if sound is not None else []):
         return tf.identity(waveform), sampling_rate
@@ -96,17 +122,34 @@ def read_audio(source, sampling_rate: int) -> np.ndarray:
         AudioError: for a file that is missing, empty, truncated, damaged, without samples or in
             another format: the place, the fault and the remedy.
     """
+    return read_audio_file(source).resampled(sampling_rate)
+
+
+def read_audio_file(source) -> AudioFile:
+    """Reads one audio file, or its bytes, as it is.
+
+    Args:
+        source: path, or the bytes of an audio file.
+
+    Raises:
+        AudioError: see `read_audio`.
+    """
     content, where = _read(source)
     try:
-        waveform, stated_rate, fault = _decode_in_one(content)
+        waveform, header = _decode_in_one(content)
     except tf.errors.OpError as error:
         raise AudioError(
             f"{where}: truncated or damaged: its stream breaks off or cannot be decoded; "
             "get or record the file again"
         ) from error
-    if fault.numpy():
-        raise AudioError(f"{where}: {fault.numpy().decode()}")
-    return _resample(waveform, stated_rate, sampling_rate).numpy()
+    if header.fault.numpy():
+        raise AudioError(f"{where}: {header.fault.numpy().decode()}")
+    return AudioFile(
+        waveform.numpy(),
+        int(header.sampling_rate),
+        int(header.channels),
+        FORMAT_NAMES[int(header.audio_format)],
+    )
 
 
 def is_silent(waveform):
@@ -129,7 +172,7 @@ def _read(source):
 
 
 def _decode(content):
-    """`(waveform, sampling_rate, fault)`; no samples where there is a fault."""
+    """`(waveform, header)`; no samples where there is a fault, which may be the samples' own."""
     content = tf.convert_to_tensor(content)
     header = read_header(content)
     decoders = [_no_samples, _decode_wav, _decode_flac, _decode_mp3, _decode_vorbis]
@@ -141,7 +184,7 @@ def _decode(content):
     numbers = tf.reduce_all(tf.math.is_finite(waveform))
     fault = tf.where(tf.size(waveform) == 0, _NO_SAMPLES, tf.where(numbers, "", _NOT_NUMBERS))
     fault = tf.where(header.fault == b"", fault, header.fault)
-    return waveform, header.sampling_rate, fault
+    return waveform, header._replace(fault=fault)
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)

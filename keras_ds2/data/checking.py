@@ -6,12 +6,31 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from keras_ds2.audio.io import AudioError, is_silent, read_audio
+from keras_ds2.audio.io import AudioError, is_silent, read_audio_file
 from keras_ds2.data.features_file import FeaturesError, read_features
 from keras_ds2.data.manifest import Utterance
+from keras_ds2.data.sound_facts import SoundFacts, sound_facts
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.sequence import steps_after_stride
 from keras_ds2.text.alphabet import Alphabet, describe_symbol
+
+SKIPPED_KINDS = {
+    "broken": "cannot be read",
+    "silent": "silent",
+    "short": "shorter than one window",
+    "text": "nothing to write",
+    "symbols": "symbols outside the alphabet",
+    "unfit": "more symbols than steps",
+}
+"""Why utterances are left out, each in words."""
+
+
+class _Unusable(AudioError):
+    """Audio that can be read and is of no use; `kind` as in `SKIPPED_KINDS`."""
+
+    def __init__(self, kind, reason):
+        super().__init__(reason)
+        self.kind = kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,20 +42,29 @@ class Example:
         text: its text, normalised.
         labels: int32 `(symbols,)`, the text's ids.
         frames: its frames.
+        sound: what its recording is like; None where features are read.
     """
 
     utterance: Utterance
     text: str
     labels: np.ndarray
     frames: int
+    sound: SoundFacts | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Skipped:
-    """An utterance that cannot be used, and why, with the remedy."""
+    """An utterance that cannot be used.
+
+    Attributes:
+        utterance: the manifest's line.
+        reason: why not, with the remedy.
+        kind: which of `SKIPPED_KINDS` that is.
+    """
 
     utterance: Utterance
     reason: str
+    kind: str = "broken"
 
     def __str__(self) -> str:
         return f"{self.utterance.where}: {self.reason}"
@@ -77,20 +105,20 @@ def check_utterances(
 
     def check(utterance):
         text = normalize(utterance.text)
-        reason = _text_fault(text, utterance.text, alphabet, keep_unknown_symbols)
+        kind, reason = _text_fault(text, utterance.text, alphabet, keep_unknown_symbols)
         if reason:
-            return Skipped(utterance, reason)
+            return Skipped(utterance, reason, kind)
         known = "".join(symbol for symbol in text if symbol in alphabet)
         labels = alphabet.encode(known, utterance.where)
         try:
-            frames = count_frames(utterance, front_end)
+            frames, sound = _read(utterance, front_end)
         except (AudioError, FeaturesError) as error:
-            return Skipped(utterance, str(error))
+            return Skipped(utterance, str(error), getattr(error, "kind", "broken"))
         if not keep_unfit:
             reason = _fit_fault(labels, frames, time_strides)
             if reason:
-                return Skipped(utterance, reason)
-        return Example(utterance, text, labels, frames)
+                return Skipped(utterance, reason, "unfit")
+        return Example(utterance, text, labels, frames, sound)
 
     # Reading waits for files and decoders, which let other threads run.
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -104,13 +132,8 @@ def check_utterances(
     return examples, skipped
 
 
-def count_frames(utterance: Utterance, front_end: FeatureFrontEnd) -> int:
-    """Reads an utterance's file and counts its frames.
-
-    Raises:
-        AudioError: if the audio cannot be read, is silent or is shorter than one frame.
-        FeaturesError: if the features cannot be read or have another shape.
-    """
+def _read(utterance, front_end):
+    """`(frames, sound)`; AudioError or FeaturesError if the file is of no use."""
     path = utterance.filepath
     if front_end.kind == "precomputed":
         if utterance.features_filepath is None:
@@ -118,32 +141,37 @@ def count_frames(utterance: Utterance, front_end: FeatureFrontEnd) -> int:
                 f"{path}: expected features_filepath, received audio_filepath; set features.kind "
                 "to log_spectrogram to train on audio"
             )
-        return len(read_features(path, front_end.num_bins))
+        return len(read_features(path, front_end.num_bins)), None
     if utterance.audio_filepath is None:
         raise AudioError(
             f"{path}: expected audio_filepath, received features_filepath; set features.kind to "
             "precomputed and features.num_bins to train on features"
         )
-    waveform = read_audio(path, front_end.sampling_rate)
+    file = read_audio_file(path)
+    waveform = file.resampled(front_end.sampling_rate)
     if is_silent(waveform):
-        raise AudioError(f"{path}: silent, every sample is 0; record it again or leave it out")
+        reason = f"{path}: silent, every sample is 0; record it again or leave it out"
+        raise _Unusable("silent", reason)
     frames = front_end.frames(len(front_end.trim(waveform)))
     if not frames:
-        raise AudioError(
+        raise _Unusable(
+            "short",
             f"{path}: {len(waveform)} samples at {front_end.sampling_rate} Hz are shorter than one "
-            f"window of {front_end.window_ms:g} ms; leave it out"
+            f"window of {front_end.window_ms:g} ms; leave it out",
         )
-    return frames
+    return frames, sound_facts(file)
 
 
 def _text_fault(text, original, alphabet, keep_unknown_symbols):
     if not text:
-        return f"text {original!r} has nothing left to write after normalisation; correct it"
+        reason = f"text {original!r} has nothing left to write after normalisation; correct it"
+        return "text", reason
     unknown = alphabet.unknown_symbols(text)
     if unknown and not keep_unknown_symbols:
         named = ", ".join(describe_symbol(symbol) for symbol in unknown)
-        return f"outside the alphabet: {named} in {text!r}; correct the text or leave it out"
-    return None
+        reason = f"outside the alphabet: {named} in {text!r}; correct the text or leave it out"
+        return "symbols", reason
+    return None, None
 
 
 def _fit_fault(labels, frames, time_strides):

@@ -10,6 +10,7 @@ from keras_ds2.audio.io import load_audio
 from keras_ds2.data.augmentation import Augmentation
 from keras_ds2.data.batching import (
     NUM_BUCKETS,
+    Batch,
     count_batches,
     count_shapes,
     largest_batch,
@@ -147,6 +148,25 @@ def made_up_batch(
         },
     )
     return tf.data.Dataset.from_generator(lambda: iter([batch]), output_signature=signature)
+
+
+def plan_training_epoch(
+    examples: Sequence[Example],
+    front_end: FeatureFrontEnd,
+    *,
+    augmentation: Augmentation | None = None,
+    **plan,
+) -> list[Batch]:
+    """The batches of one epoch of `training_dataset`, unread.
+
+    Args:
+        examples: as there.
+        front_end: as there.
+        augmentation: as there.
+        **plan: as `plan_epoch`'s.
+    """
+    frames = _longest_frames(examples, front_end, augmentation or Augmentation())
+    return plan_epoch(frames, **plan)
 
 
 def _longest_frames(examples, front_end, augmentation):

@@ -1,0 +1,1 @@
+"""What training will see, shown before it is trained on."""
