@@ -74,7 +74,8 @@ class Findings:
         clipped: training utterances with `CLIPPED_SHARE` of their samples at full scale or more.
         misdated: training utterances whose manifest states another duration, by more than a tenth
             of it and of a second.
-        pace: float `(utterances,)`, symbols a second of each training utterance.
+        pace: float `(utterances,)`, symbols a second of each training utterance, by its frames:
+            silence that is trimmed away does not count.
         slowest: training utterances of fewest symbols a second, where text or audio may be wrong.
         fastest: and of most.
         shared_speakers: speakers both of training and of validation.
@@ -126,11 +127,11 @@ def find(
     counts = {symbol: written[symbol] for symbol in alphabet.symbols}
     counts = dict(sorted(counts.items(), key=lambda item: -item[1]))
     rare = [symbol for symbol in counts if 0 < counts[symbol] < RARE_COUNT]
-    pace = np.array([len(each.text) for each in train]) / portions[0].seconds
+    frames = np.array([each.frames for each in train])
+    pace = np.array([len(each.text) for each in train]) / (frames * hop_ms / 1000)
     order = [train[index] for index in np.argsort(pace, kind="stable")]
     clipped = [each for each in train if each.sound and each.sound.clipped_share >= CLIPPED_SHARE]
     speakers = [set(portion.speakers) - {None} for portion in portions]
-    frames = np.array([each.frames for each in train])
     return Findings(
         portions=portions,
         left_out=left_out,

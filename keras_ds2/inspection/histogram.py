@@ -72,7 +72,7 @@ def histogram_svg(found: Histogram, title: str, axis: str) -> str:
         'stroke="currentColor"/>',
     ]
     for index, count in enumerate(found.counts):
-        height = tall * int(count) / most
+        height = max(tall * int(count) / most, count > 0)  # the fewest can be seen too
         span = f"{found.edges[index]:.2f} to {found.edges[index + 1]:.2f}"
         parts.append(
             f'<rect x="{_LEFT + index * step + 0.5:.1f}" y="{floor - height:.1f}" '
