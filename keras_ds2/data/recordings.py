@@ -23,19 +23,22 @@ class Recordings:
 
     Args:
         waveforms: float32 arrays `(samples,)`.
+        cut_to: int, samples that the longest were cut to; None where all are whole.
 
     Attributes:
         samples: int, how many are held in all.
+        cut_to: as given.
 
     Raises:
         RecordingsError: if there is none, or one is empty.
     """
 
-    def __init__(self, waveforms: Sequence[np.ndarray]):
+    def __init__(self, waveforms: Sequence[np.ndarray], cut_to: int | None = None):
         sizes = [len(waveform) for waveform in waveforms]
         if not sizes or not all(sizes):
             raise RecordingsError(f"expected waveforms with samples, received the lengths {sizes}")
         self.samples = sum(sizes)
+        self.cut_to = cut_to
         with tf.device("CPU:0"):
             self._flat = tf.constant(np.concatenate(waveforms), tf.float32)
             self._splits = tf.constant(np.cumsum([0, *sizes]), tf.int64)
@@ -97,7 +100,7 @@ def read_recordings(
             return Skipped(utterance, f"{path}: {reason}")
         return waveform
 
-    waveforms, skipped, held = [], [], 0
+    waveforms, skipped, held, cut_to = [], [], 0, None
     with ThreadPoolExecutor(max_workers=2) as pool:
         for result in pool.map(read, utterances):
             if isinstance(result, Skipped):
@@ -106,24 +109,25 @@ def read_recordings(
                 waveforms.append(result)
                 held += len(result)
                 if held > 2 * held_samples:
-                    waveforms = _cut(waveforms, held_samples)
+                    waveforms, cut_to = _cut(waveforms, held_samples)
                     held = sum(map(len, waveforms))
             if progress:
                 progress()
     if not waveforms:
         reasons = "".join(f"\n  {each}" for each in skipped[:20])
         raise RecordingsError(f"not one usable recording of {len(utterances)} is left{reasons}")
-    return Recordings(_cut(waveforms, held_samples)), skipped
+    waveforms, cut_last = _cut(waveforms, held_samples)
+    return Recordings(waveforms, cut_last or cut_to), skipped
 
 
 def _cut(waveforms, held_samples):
-    """The waveforms cut to the longest length with which all of them fit; copies, where cut."""
+    """The waveforms, copies where cut, and the longest length with which all of them fit."""
     sizes = np.sort([len(waveform) for waveform in waveforms])
     if sizes.sum() <= held_samples:
-        return waveforms
+        return waveforms, None
     shorter = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     longest = (held_samples - shorter) // np.arange(len(sizes), 0, -1)
     length = max(int(longest[np.argmax(longest < sizes)]), 1)
     return [
         waveform if len(waveform) <= length else waveform[:length].copy() for waveform in waveforms
-    ]
+    ], length

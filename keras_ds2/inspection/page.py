@@ -32,7 +32,8 @@ h3 { margin: 0; font-size: 1.15rem; }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--quiet); padding-bottom: .3rem; }
 th, td { text-align: right; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child, td.text { text-align: left; overflow-wrap: anywhere; min-width: 7rem; }
+th:first-child, td:first-child, td.text { text-align: left; overflow-wrap: anywhere;
+  min-width: 7rem; }
 svg { width: 100%; max-width: 40rem; height: auto; display: block; }
 svg text { font-size: 12px; fill: currentColor; }
 .symbols { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .4rem; }
@@ -160,7 +161,8 @@ def _lengths(found, language):
         + histogram_svg(seconds, "Lengths of training utterances", "seconds")
         + "<h3>Symbols a second</h3>"
         + histogram_svg(pace, "Pace of training utterances", "symbols a second")
-        + '<p class="quiet">Of what is left after trimming. Far too many or too few: the text may be another\'s.</p>'
+        + '<p class="quiet">Of what is left after trimming. Far too many or too few: the text may '
+        "be another's.</p>"
         + extremes("Slowest", found.slowest)
         + extremes("Fastest", found.fastest),
     )

@@ -50,8 +50,11 @@ def _recordings(recipe, key, sampling_rate, console, **options) -> Recordings | 
     except RecordingsError as error:
         raise RecordingsError(f"augmentation.{key}: {path}: {error}") from None
     minutes = recordings.samples / sampling_rate / 60
+    cut = ""
+    if recordings.cut_to is not None:
+        cut = f", the longest cut to {recordings.cut_to / sampling_rate:.1f} s to fit"
     console.print(
-        f"{key}: {len(recordings)} recordings, {minutes:.1f} min held in memory; "
+        f"{key}: {len(recordings)} recordings, {minutes:.1f} min held in memory{cut}; "
         f"{len(skipped)} skipped as unusable",
         highlight=False,
     )

@@ -164,7 +164,9 @@ class AugmentationSection(Section):
     noise_share: WholeShare = Field(0.0, description="share of utterances that noise is added to")
     noise_snr_db: Range | None = Field(None, description="[min, max] signal-to-noise ratio, dB")
     noise_manifest: Text | None = Field(
-        None, description="manifest of recorded noise, in data.folder; without it noise is made up"
+        None,
+        description="manifest of recorded noise, in data.folder, held in memory up to 512 MiB; "
+        "without it noise is made up",
     )
     noise_color: Literal["white", "pink"] | None = Field(
         None, description="of noise that is made up: as strong at all frequencies, or falling"

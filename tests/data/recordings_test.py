@@ -111,6 +111,7 @@ def test_too_much_is_cut_at_the_ends_of_the_longest(tmp_path, sizes, bound, kept
     found = contents(recordings, draws=40 * len(sizes))
     assert tuple(map(len, found)) == kept
     assert recordings.samples == sum(kept) <= bound
+    assert recordings.cut_to == (None if kept == tuple(sorted(sizes)) else max(kept))
     for each in found:
         assert any(
             np.allclose(waveform[: len(each)], each, atol=1e-3)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from keras_ds2.data.dataset import epoch_seed, hear
 from keras_ds2.data.manifest import ManifestError
-from keras_ds2.data.recordings import RecordingsError
+from keras_ds2.data.recordings import RecordingsError, read_recordings
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.recipe.build import build
 from keras_ds2.recipe.build_augmentation import build_augmentation
@@ -119,6 +119,14 @@ def test_a_run_has_it_and_says_what_it_could_not_use(folder):
     assert "noise_manifest: 1 recordings, 0.0 min held in memory; 1 skipped as unusable" in text
     assert f"skipped {folder}/noise.jsonl:2: {folder}/n1.wav: not audio" in text
     assert "rir_manifest: 1 recordings, 0.0 min held in memory; 0 skipped as unusable" in text
+
+
+def test_what_does_not_fit_into_memory_is_cut_and_said(folder, monkeypatch):
+    monkeypatch.setitem(read_recordings.__kwdefaults__, "held_samples", RATE // 2)
+    said = io.StringIO()
+    made = built(folder, Console(file=said, width=200), **RECORDED)
+    assert made.noise_recordings.samples == RATE // 2
+    assert "0.0 min held in memory, the longest cut to 0.5 s to fit; 1 skipped" in said.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,22 @@ class TestFeatures:
         assert found.portions[0].seconds.sum() == pytest.approx(0.06 * sum(map(len, TEXTS)))
         assert "files of training" not in said
 
+    def test_batches_are_those_of_the_recipe(self, tmp_path):
+        features_corpus(tmp_path)
+        features_corpus(tmp_path, ("ab",), "validation")
+        for batching, batches, widths in (
+            ({"training__batch_size": 5}, 3, 8),
+            ({"training__batch_size": 5, "training__num_buckets": 1}, 3, 1),
+            ({"training__batch_size": None, "training__batch_frames": 42}, 7, 5),
+        ):
+            found, _, page = inspect(tiny_recipe(tmp_path, **batching), tmp_path, samples=0)
+            assert sum(each.utterances for each in found.buckets) == len(TEXTS)
+            assert sum(each.batches for each in found.buckets) == batches
+            assert len(found.buckets) <= widths
+            assert found.padding_share > 0
+            total = f"{found.padding_share:.1%} of all frames are padding"
+            assert total in page.text
+
     def test_as_many_samples_as_there_are_or_none(self, tmp_path):
         features_corpus(tmp_path, TEXTS[:3])
         features_corpus(tmp_path, ("ab",), "validation")
