@@ -9,6 +9,7 @@ NUM_BUCKETS = 8
 """Widths that batches are padded to, unless told otherwise."""
 
 _SPREAD = 0.15
+_WIDTHS_TRIED = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Batch:
 
 
 def bucket_widths(frames: np.ndarray, num_buckets: int = NUM_BUCKETS) -> np.ndarray:
-    """Few widths that fit all utterances: each serves about as many of them.
+    """Few widths that fit all utterances: those that leave the least to padding.
 
     Args:
         frames: int `(utterances,)`.
@@ -29,8 +30,24 @@ def bucket_widths(frames: np.ndarray, num_buckets: int = NUM_BUCKETS) -> np.ndar
     Returns:
         int `(buckets,)`, ascending; the last is the longest utterance.
     """
-    shares = np.arange(1, num_buckets + 1) / num_buckets
-    return np.unique(np.quantile(frames, shares, method="higher")).astype(np.int64)
+    shares = np.linspace(0, 1, _WIDTHS_TRIED)
+    tried = np.unique(np.quantile(frames, shares, method="higher")).astype(np.int64)
+    if len(tried) <= num_buckets:
+        return tried
+    # padded[i, j]: frames that utterances longer than width i - 1 take when padded to width j.
+    shorter = np.searchsorted(np.sort(frames), tried, side="right")
+    padded = (shorter - np.concatenate([[0], shorter])[:-1, np.newaxis]) * tried.astype(float)
+    padded[np.tril_indices(len(tried), -1)] = np.inf
+    # least[j]: the fewest frames in all up to width j, which is one of those chosen.
+    least, before = padded[0], []
+    for _ in range(num_buckets - 1):
+        totals = least[:-1, np.newaxis] + padded[1:]
+        before.append(np.argmin(totals, axis=0))
+        least = totals.min(axis=0)
+    chosen = [len(tried) - 1]
+    for choices in reversed(before):
+        chosen.append(int(choices[chosen[-1]]))
+    return tried[chosen[::-1]]
 
 
 def count_shapes(
