@@ -11,6 +11,7 @@ from keras_ds2.data.augmentation import Augmentation
 from keras_ds2.data.batching import (
     NUM_BUCKETS,
     Batch,
+    bucket_widths,
     count_batches,
     count_shapes,
     largest_batch,
@@ -74,8 +75,22 @@ def training_dataset(
             for batch in plan[first_step if epoch == first_epoch else 0 :]:
                 yield batch.indices, batch.width, epoch_seed(seed, epoch)
 
-    load = _Loader(examples, front_end, augmentation)
-    return _batches(batches, load)
+    dataset = _batches(batches, _Loader(examples, front_end, augmentation))
+    if batch_frames is None:
+        dataset = dataset.map(_narrow(bucket_widths(frames, num_buckets))).prefetch(1)
+    return dataset
+
+
+def _narrow(widths):
+    """To the narrowest width that fits what a batch holds now: augmentation left room for more."""
+
+    def narrow(inputs, *others):
+        longest = tf.reduce_max(inputs["feature_length"])
+        width = tf.gather(widths, tf.searchsorted(widths, longest[tf.newaxis]))[0]
+        return {**inputs, "features": inputs["features"][:, :width]}, *others
+
+    widths = tf.constant(widths, tf.int32)
+    return narrow
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_ds2.audio.io import read_audio
 from keras_ds2.data.augmentation import Augmentation
-from keras_ds2.data.batching import plan_epoch
+from keras_ds2.data.batching import bucket_widths, plan_epoch
 from keras_ds2.data.checking import check_utterances
 from keras_ds2.data.dataset import (
     count_training_batches,
@@ -102,6 +102,14 @@ def expected_indices(corpus, epochs, seed=0, augmentation=None, **options):
     for epoch in epochs:
         size = {} if "batch_frames" in options else {"batch_size": BATCH}
         yield from plan_epoch(frames, epoch=epoch, seed=seed, **size, **options)
+
+
+def assert_narrowest(inputs, planned, widths):
+    """A batch has the narrowest of the planned widths that fits what it holds."""
+    width, longest = inputs["features"].shape[1], inputs["feature_length"].max()
+    assert width in widths
+    assert longest <= width <= planned
+    assert not any(longest <= narrower < width for narrower in widths)
 
 
 def assert_holds(corpus, batch, indices, width):
@@ -252,10 +260,11 @@ class TestTraining:
     def test_warped_utterances_fit_their_batches(self, precomputed):
         warp = Augmentation(time_warp=(0.5, 2.0))
         plan = expected_indices(precomputed, range(6), augmentation=warp)
+        widths = bucket_widths([warp.longest(each.frames, 2) for each in precomputed.examples])
         dataset = precomputed.training(epochs=6, augmentation=warp)
         lengths = []
         for (inputs, _), planned in zip(dataset.as_numpy_iterator(), plan, strict=True):
-            assert inputs["features"].shape[1] == planned.width
+            assert_narrowest(inputs, planned.width, widths)
             frames = np.array([precomputed.examples[i].frames for i in planned.indices])
             lengths.extend(inputs["feature_length"] / frames)
         assert min(lengths) < 0.7
@@ -264,11 +273,12 @@ class TestTraining:
     def test_utterances_played_slower_fit_their_batches(self, audio):
         slow = Augmentation(speed=(0.6, 1.0))
         plan = expected_indices(audio, range(3), augmentation=slow)
+        widths = bucket_widths([slow.longest(each.frames, 2) for each in audio.examples])
         rates = []
         for (inputs, _), planned in zip(
             audio.training(epochs=3, augmentation=slow).as_numpy_iterator(), plan, strict=True
         ):
-            assert inputs["features"].shape[1] == planned.width
+            assert_narrowest(inputs, planned.width, widths)
             frames = np.array([audio.examples[i].frames for i in planned.indices])
             rates.extend(frames / inputs["feature_length"])
         assert 0.55 < min(rates) < 0.75 < 0.9 < max(rates) < 1.05
