@@ -70,6 +70,12 @@ def _parser():
     inspect.add_argument("--samples", type=int, metavar="N", help="utterances to see and to hear")
     change_keys(inspect)
 
+    train.add_argument(
+        "--init-from",
+        metavar="RUN",
+        help="begin with the best weights of another run, as far as they fit; logits by symbol",
+    )
+
     evaluate = command(_evaluate, "evaluate", "score a run on a manifest: WER and CER")
     evaluate.add_argument("run_folder", metavar="RUN")
     evaluate.add_argument("--manifest", required=True, metavar="FILE", help="JSON lines")
@@ -99,7 +105,7 @@ def _train(chosen, console):
     from keras_ds2.recipe.train import train_recipe
 
     recipe = load_recipe(find_recipe(chosen.recipe), chosen.set)
-    train_recipe(recipe, chosen.output, console)
+    train_recipe(recipe, chosen.output, console, init_from=chosen.init_from)
     console.print(f"done: {chosen.output}", highlight=False, soft_wrap=True)
     return 0
 

@@ -107,6 +107,12 @@ class TestTrain:
         assert err.startswith(f"keras-ds2: {output}: holds the run of another recipe.")
         assert "model.units: 5, 6" in err
 
+    def test_begins_with_another_run(self, capsys, tmp_path, recipe_file):
+        arguments = ("train", recipe_file, "--output", tmp_path / "run", "--init-from", tmp_path)
+        status, _, err = call(capsys, *arguments)
+        assert status == 1
+        assert err.startswith(f"keras-ds2: {tmp_path}: expected the folder of a run")
+
     def test_ctrl_c_says_how_to_go_on(self, capsys, tmp_path, recipe_file, monkeypatch):
         from keras_ds2.training.callbacks import ValidationScores
 

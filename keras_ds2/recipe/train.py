@@ -1,5 +1,7 @@
 """A recipe trained into a run folder."""
 
+import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -18,13 +20,16 @@ from keras_ds2.recipe.build import build
 from keras_ds2.recipe.load import load_recipe, save_recipe
 from keras_ds2.recipe.schema import Recipe
 from keras_ds2.recognition.run_folder import ALPHABET, write_configuration
+from keras_ds2.recognition.transfer import transfer_weights
 from keras_ds2.text.alphabet import Alphabet
+from keras_ds2.training.checkpoints import FOLDER, CheckpointStore
 from keras_ds2.training.history import History
 from keras_ds2.training.schedules import build_optimizer, build_schedule
 from keras_ds2.training.trainer import train
 
 RECIPE = "recipe.yaml"
 SKIPPED = "skipped.txt"
+INITIAL = "initial_weights.json"
 
 
 class OutputError(ValueError):
@@ -32,21 +37,28 @@ class OutputError(ValueError):
 
 
 def train_recipe(
-    recipe: Recipe, output: str | os.PathLike, console: Console | None = None
+    recipe: Recipe,
+    output: str | os.PathLike,
+    console: Console | None = None,
+    init_from: str | os.PathLike | None = None,
 ) -> History:
     """Trains a recipe; where `output` holds a run of the same recipe, goes on with it.
 
     Args:
         recipe: what to train.
         output: the run folder: recipe, alphabet, configuration, weights, checkpoints, `log.csv`,
-            `tensorboard/`, and `skipped.txt` with the utterances left out.
+            `tensorboard/`, and `skipped.txt` with the utterances left out; with `init_from`,
+            `initial_weights.json` with what was taken over.
         console: for progress; None for one on standard output.
+        init_from: folder of another run whose best weights a new run begins with, as far as they
+            fit (see `recognition.transfer`); a run that goes on does not read them again.
 
     Returns:
         The history of all epochs.
 
     Raises:
         OutputError: if the folder cannot be used. Nothing is written then.
+        RunFolderError: if `init_from` cannot be read, or nothing of it fits.
         DataError, ManifestError, UnknownSymbolError: about the data.
         ValueError: if an utterance is longer than `training.batch_frames`.
         TrainingInterrupted, TrainingError, CheckpointError: see `training.trainer.train`.
@@ -55,6 +67,7 @@ def train_recipe(
     recipe = recipe.with_absolute_folder()
     folder = Path(output)
     check_output(folder, recipe)
+    source = _source(folder, init_from)
     built = build(recipe, console)
     _check_alphabet(folder, built.alphabet)
     training = recipe.training
@@ -64,6 +77,10 @@ def train_recipe(
         built.train, built.front_end, augmentation=built.augmentation, **batching
     )
     _report_data(built, batches, console)
+    transfer = None
+    if source is not None:
+        transfer = transfer_weights(built.model, built.alphabet, built.front_end, source)
+        console.print(transfer.summary(), highlight=False, markup=False, soft_wrap=True)
     folder.mkdir(parents=True, exist_ok=True)
     save_recipe(recipe, folder / RECIPE)
     ignore_spaces = recipe.text.language == "mandarin"
@@ -78,6 +95,9 @@ def train_recipe(
     )
     lines = "".join(f"{each}\n" for each in built.skipped)
     write_text_atomically(folder / SKIPPED, lines)
+    if transfer is not None:
+        text = json.dumps(dataclasses.asdict(transfer), indent=1, ensure_ascii=False)
+        write_text_atomically(folder / INITIAL, text + "\n")
 
     schedule = build_schedule(
         training.schedule,
@@ -122,6 +142,7 @@ def train_recipe(
         steps_per_epoch=batches.steps_per_epoch,
         batch_size=len(built.train) / batches.steps_per_epoch,
         largest_batch=made_up_batch(built.front_end, len(built.alphabet), *batches.largest),
+        keep_start=transfer is not None,
         monitor=training.monitor,
         early_stop_patience=training.early_stop_patience,
         primary=recipe.evaluation.primary,
@@ -157,6 +178,22 @@ def check_output(folder: Path, recipe: Recipe) -> None:
             f"{folder}: holds the run of another recipe. Name another --output, or delete the "
             f"folder to start anew. What differs (there, here):\n{_differences(before, recipe)}"
         )
+
+
+def _source(folder, init_from):
+    """The run to take weights from; None for none, or where training has begun already."""
+    recorded = None
+    if (folder / INITIAL).exists():
+        recorded = json.loads((folder / INITIAL).read_text(encoding="utf-8"))["run"]
+    given = None if init_from is None else os.path.abspath(init_from)
+    begun = bool(CheckpointStore(folder / FOLDER).saved())
+    if given is not None and (begun or recorded) and given != recorded:
+        began = f"with weights of {recorded}" if recorded else "with new weights"
+        raise OutputError(
+            f"{folder}: holds a run that began {began}, which --init-from {given} cannot change. "
+            "Name another --output, or leave --init-from out to go on."
+        )
+    return None if begun else given or recorded
 
 
 def _check_alphabet(folder, alphabet):

@@ -8,6 +8,9 @@ from typing import Any
 
 import keras
 
+FOLDER = "checkpoints"
+"""Name of the checkpoints' folder in a run's."""
+
 STATE = "state.json"
 WEIGHTS = "model.weights.h5"
 

@@ -13,7 +13,7 @@ from keras_ds2.training.callbacks import (
     TrainingInterrupted,
     ValidationScores,
 )
-from keras_ds2.training.checkpoints import CheckpointError, CheckpointStore
+from keras_ds2.training.checkpoints import FOLDER, CheckpointError, CheckpointStore
 from keras_ds2.training.history import History
 from keras_ds2.training.largest_batch import try_largest_batch
 from keras_ds2.training.progress import EpochProgress
@@ -31,6 +31,7 @@ def train(
     steps_per_epoch: int,
     batch_size: float,
     largest_batch: tf.data.Dataset | None = None,
+    keep_start: bool = False,
     monitor: str = "wer",
     early_stop_patience: int | None = None,
     primary: str = "wer",
@@ -50,6 +51,7 @@ def train(
         steps_per_epoch: int.
         batch_size: float, mean utterances a step, for the progress display.
         largest_batch: dataset of one batch, tried before the first step; None for no such trial.
+        keep_start: bool, whether the model as it comes is kept as the first checkpoint.
         monitor: `"wer"`, `"cer"` or `"loss"`, of validation.
         early_stop_patience: int or None.
         primary: `"wer"` or `"cer"`, shown first of the validation's scores.
@@ -65,8 +67,13 @@ def train(
             number of steps.
     """
     console = console or Console()
-    store = CheckpointStore(folder / "checkpoints")
-    state = store.restore(model) or {"epoch": 0, "step": 0, "history": []}
+    store = CheckpointStore(folder / FOLDER)
+    state = store.restore(model)
+    if state is None:
+        state = {"epoch": 0, "step": 0, "history": [], "steps_per_epoch": steps_per_epoch}
+        if keep_start:
+            model.optimizer.build(model.trainable_variables)
+            store.save(model, {"iteration": 0, **state})
     epoch, step = state["epoch"], state["step"]
     before = state.get("steps_per_epoch", steps_per_epoch)
     if before != steps_per_epoch:

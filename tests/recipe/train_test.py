@@ -1,12 +1,15 @@
 """A recipe trained into a run folder: whole, broken off and gone on with, and refused folders."""
 
 import io
+import json
 import os
 import re
+import shutil
 import signal
 from pathlib import Path
 from typing import ClassVar
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,7 +21,7 @@ from keras_ds2.recipe.train import OutputError, check_output, train_recipe
 from keras_ds2.recognition import Recognizer
 from keras_ds2.recognition.evaluation import evaluate_run, print_evaluation
 from keras_ds2.recognition.recognizer import load_best_weights
-from keras_ds2.recognition.run_folder import read_configuration
+from keras_ds2.recognition.run_folder import RunFolderError, read_configuration
 from keras_ds2.training.callbacks import TrainingError, TrainingInterrupted, ValidationScores
 from keras_ds2.training.checkpoints import CheckpointStore
 from tests.made_up_corpus import features_corpus, features_of, tiny_recipe
@@ -193,6 +196,72 @@ class TestGoingOn:
     def test_from_any_folder(self, whole, corpus, tmp_path, monkeypatch):
         monkeypatch.chdir(corpus)
         check_output(whole[0], recipe(".").with_absolute_folder())
+
+
+@pytest.fixture(scope="module")
+def other_corpus(tmp_path_factory):
+    """Texts with a symbol that the first corpus lacks, and without one that it has."""
+    folder = tmp_path_factory.mktemp("other")
+    features_corpus(folder, ("ab", "bad", "dab", "abe", "ed", "bead", "dea", "be"), seed=50)
+    features_corpus(folder, ("ab", "bed"), "validation", seed=60)
+    return folder
+
+
+class TestInitFrom:
+    def train(self, corpus, output, init_from=None, **changes):
+        screen = io.StringIO()
+        console = Console(file=screen, width=200)
+        changes = {"training__epochs": 1, "augmentation__time_warp": None, **changes}
+        train_recipe(recipe(corpus, **changes), output, console, init_from=init_from)
+        return screen.getvalue()
+
+    def test_begins_with_the_other_runs_weights_and_goes_on_without_them(
+        self, whole, other_corpus, tmp_path, monkeypatch
+    ):
+        source = tmp_path / "source"
+        shutil.copytree(whole[0], source)
+        begun = []
+        fit = keras.Model.fit
+
+        def watched(self, *arguments, **options):
+            begun.append(self.get_weights())
+            return fit(self, *arguments, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("keras.Model.fit", watched)
+            screen = self.train(other_corpus, tmp_path / "whole", source)
+        assert "3 symbols kept, 1 new" in screen
+        assert "new symbols: 'e'" in screen
+        for one, two in zip(begun[0][:-2], best_weights(source)[:-2], strict=True):
+            np.testing.assert_array_equal(one, two)
+        record = json.loads((tmp_path / "whole" / "initial_weights.json").read_text())
+        assert record["run"] == str(source)
+        assert record["new_symbols"] == ["e"]
+
+        # Broken off before the first step, the source gone: the first checkpoint has its weights.
+        def stops(*arguments, **options):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr("keras.Model.fit", stops)
+            with pytest.raises(KeyboardInterrupt):
+                self.train(other_corpus, tmp_path / "run", source)
+        shutil.rmtree(source)
+        screen = self.train(other_corpus, tmp_path / "run", source)
+        assert "symbols kept" not in screen
+        self.train(other_corpus, tmp_path / "run")  # finished: nothing to say against it
+        folders = tmp_path / "run", tmp_path / "whole"
+        for one, two in zip(*map(best_weights, folders), strict=True):
+            np.testing.assert_allclose(one, two, atol=1e-6)
+
+    def test_a_run_that_began_otherwise_refuses_it(self, whole, corpus):
+        with pytest.raises(OutputError, match="began with new weights, which --init-from /else"):
+            train_recipe(recipe(corpus), whole[0], init_from="/else")
+
+    def test_nothing_is_written_where_it_cannot_be_read(self, corpus, tmp_path):
+        with pytest.raises(RunFolderError, match="expected the folder of a run"):
+            self.train(corpus, tmp_path / "run", tmp_path / "nowhere")
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestBatchesByFrames:
