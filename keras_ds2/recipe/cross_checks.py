@@ -128,6 +128,9 @@ def augmentation_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
 def training_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     """Faults of `training`: one size of batches, keys of another schedule or optimizer."""
     yield from _one_of(values, "batch_size", "batch_frames")
+    averaged, epochs = _number(values.get("average_best")), _number(values.get("epochs"))
+    if averaged is not None and epochs is not None and averaged > epochs:
+        yield "average_best", f"expected <= epochs ({epochs:g}), received {averaged:g}"
     if values.get("schedule") == "annealed":
         if not _is_set(values, "anneal_factor"):
             yield "anneal_factor", "expected > 1, since schedule is annealed, received nothing"

@@ -22,6 +22,7 @@ from keras_ds2.recipe.cross_checks import (
 from keras_ds2.recipe.key_types import (
     AboveOne,
     AboveZero,
+    AtLeastTwo,
     AtLeastZero,
     Count,
     CountPerLayer,
@@ -259,6 +260,10 @@ class TrainingSection(Section):
         None,
         description="of a moving average of the weights, which is then scored and kept; "
         "rises as steps / (steps + 9) to it",
+    )
+    average_best: AtLeastTwo | None = Field(
+        None,
+        description="at the end the average of so many best epochs is tried, and the better kept",
     )
     early_stop_patience: Positive | None = Field(
         None, description="epochs without a better score before it stops; null = never"

@@ -48,7 +48,8 @@ def train_recipe(
         recipe: what to train.
         output: the run folder: recipe, alphabet, configuration, weights, checkpoints, `log.csv`,
             `tensorboard/`, and `skipped.txt` with the utterances left out; with `init_from`,
-            `initial_weights.json` with what was taken over.
+            `initial_weights.json` with what was taken over; with `training.average_best`,
+            `best_epochs/` and `average.json`.
         console: for progress; None for one on standard output.
         init_from: folder of another run whose best weights a new run begins with, as far as they
             fit (see `recognition.transfer`); a run that goes on does not read them again.
@@ -143,6 +144,7 @@ def train_recipe(
         batch_size=len(built.train) / batches.steps_per_epoch,
         largest_batch=made_up_batch(built.front_end, len(built.alphabet), *batches.largest),
         keep_start=transfer is not None,
+        average_best=training.average_best,
         monitor=training.monitor,
         early_stop_patience=training.early_stop_patience,
         primary=recipe.evaluation.primary,

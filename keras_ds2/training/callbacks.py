@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 
+from keras_ds2.training.best_epochs import BEST, BestEpochs
 from keras_ds2.training.checkpoints import CheckpointStore, save_weights
 from keras_ds2.training.history import History
 from keras_ds2.training.progress import EpochProgress
@@ -54,6 +55,7 @@ class RunKeeper(keras.callbacks.Callback):
         monitor: `"wer"`, `"cer"` or `"loss"`: the validation score that says which epoch is best.
         patience: epochs without a better score before it stops, or None.
         save_minutes: minutes between checkpoints inside an epoch.
+        best_epochs: keeps the weights of the best epochs; None for no such files.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class RunKeeper(keras.callbacks.Callback):
         monitor: str,
         patience: int | None,
         save_minutes: float = 10.0,
+        best_epochs: BestEpochs | None = None,
     ):
         super().__init__()
         self.folder = folder
@@ -74,6 +77,7 @@ class RunKeeper(keras.callbacks.Callback):
         self.monitor = f"val_{monitor}"
         self.patience = patience
         self.save_seconds = 60 * save_minutes
+        self.best_epochs = best_epochs
         self.stop_signal = None
         self.handlers = {}
 
@@ -121,9 +125,13 @@ class RunKeeper(keras.callbacks.Callback):
         self.epoch, self.step = epoch + 1, 0
         if self.history.best_epoch(self.monitor) == epoch:
             with averaged_weights(self.model):
-                save_weights(self.model, self.folder / "best.weights.h5")
+                save_weights(self.model, self.folder / BEST)
+        if self.best_epochs is not None:
+            self.best_epochs.keep(self.model, self.history)
         self.history.write_csv(self.folder / "log.csv")
         self._save()  # Last: an epoch that a checkpoint knows of is never scored again.
+        if self.best_epochs is not None:
+            self.best_epochs.drop_others(self.history)
         if self.history.is_stale(self.monitor, self.patience):
             self.model.stop_training = True
         if self.stop_signal is not None:

@@ -26,11 +26,17 @@ class History:
 
     def best_epoch(self, monitor: str) -> int | None:
         """The epoch, from 0, whose figure is lowest; of equal ones the last by a lower loss."""
+        return next(iter(self.best_epochs(monitor, 1)), None)
+
+    def best_epochs(self, monitor: str, count: int) -> list[int]:
+        """So many epochs at the most, from 0, as `best_epoch` tells them; the best comes first."""
         scored = [row for row in self.rows if monitor in row]
-        if not scored:
-            return None
-        best = min(scored, key=lambda row: _rank(row[monitor], row.get("val_loss", 0.0)))
-        return int(best["epoch"]) - 1
+        scored.sort(key=lambda row: _key(row, monitor))
+        return [int(row["epoch"]) - 1 for row in scored[:count]]
+
+    def is_better(self, figures: dict[str, float], monitor: str) -> bool:
+        """Whether these figures are better than those of every epoch."""
+        return all(_key(figures, monitor) < _key(row, monitor) for row in self.rows)
 
     def is_stale(self, monitor: str, patience: int | None) -> bool:
         """Whether the best epoch lies `patience` epochs back."""
@@ -47,6 +53,10 @@ class History:
         writer.writeheader()
         writer.writerows(self.rows)
         write_text_atomically(path, text.getvalue())
+
+
+def _key(figures, monitor):
+    return _rank(figures.get(monitor, math.nan), figures.get("val_loss", 0.0))
 
 
 def _rank(*figures):

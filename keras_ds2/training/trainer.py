@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 from rich.console import Console
 
+from keras_ds2.training.best_epochs import BestEpochs
 from keras_ds2.training.callbacks import (
     ProgressDisplay,
     RunKeeper,
@@ -32,6 +33,7 @@ def train(
     batch_size: float,
     largest_batch: tf.data.Dataset | None = None,
     keep_start: bool = False,
+    average_best: int | None = None,
     monitor: str = "wer",
     early_stop_patience: int | None = None,
     primary: str = "wer",
@@ -52,6 +54,8 @@ def train(
         batch_size: float, mean utterances a step, for the progress display.
         largest_batch: dataset of one batch, tried before the first step; None for no such trial.
         keep_start: bool, whether the model as it comes is kept as the first checkpoint.
+        average_best: int or None, how many of the best epochs are averaged at the end (see
+            `training.best_epochs`).
         monitor: `"wer"`, `"cer"` or `"loss"`, of validation.
         early_stop_patience: int or None.
         primary: `"wer"` or `"cer"`, shown first of the validation's scores.
@@ -93,7 +97,16 @@ def train(
         return figures
 
     progress = EpochProgress(console, primary)
-    keeper = RunKeeper(folder, store, history, (epoch, step), monitor, early_stop_patience)
+    best_epochs = BestEpochs(folder, monitored, average_best) if average_best else None
+    keeper = RunKeeper(
+        folder,
+        store,
+        history,
+        (epoch, step),
+        monitor,
+        early_stop_patience,
+        best_epochs=best_epochs,
+    )
     unfinished = epoch < epochs and not history.is_stale(monitored, early_stop_patience)
     if largest_batch is not None and unfinished:
         try_largest_batch(model, largest_batch)
@@ -118,4 +131,6 @@ def train(
             progress.stop()
             keeper.give_back_signals()
         epoch, step = keeper.epoch, 0
+    if best_epochs is not None:
+        best_epochs.try_average(model, scores, history, console)
     return history

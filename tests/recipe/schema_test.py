@@ -158,6 +158,7 @@ def test_sizes_per_layer(value):
         ({"augmentation__gain_db": [-6, 0]}, "augmentation.gain_db"),
         ({"augmentation__gain_db": [-6, "-1e-1"]}, "augmentation.gain_db"),
         ({"training__batch_size": ...}, "training.batch_size"),
+        ({"training__average_best": 3}, "training.average_best"),
         ({"training__batch_frames": 9000}, "training.batch_frames"),
         ({"training__schedule": "annealed"}, "training.anneal_factor"),
         ({"training__anneal_factor": 1.1}, "training.anneal_factor"),

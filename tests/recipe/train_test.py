@@ -53,6 +53,7 @@ def recipe(corpus, **changes):
         "training__weight_decay": 0.01,
         "training__clip_norm": 5.0,
         "training__ema_momentum": 0.8,
+        "training__average_best": 2,
     }
     return tiny_recipe(corpus, **{**numbers, **changes})
 
@@ -94,6 +95,8 @@ class TestWholeRun:
             "alphabet.json",
             "front_end.weights.h5",
             "best.weights.h5",
+            "best_epochs",
+            "average.json",
             "skipped.txt",
             "log.csv",
             "checkpoints",
@@ -134,7 +137,13 @@ class TestWholeRun:
 
     def test_the_recipes_primary_rate_leads_in_progress_and_report(self, corpus, tmp_path):
         output = tmp_path / "run"
-        _, screen = run(corpus, output, evaluation__primary="cer", training__epochs=1)
+        _, screen = run(
+            corpus,
+            output,
+            evaluation__primary="cer",
+            training__epochs=1,
+            training__average_best=None,
+        )
         assert "validation: CER" in screen
         report = Console(file=io.StringIO(), width=200)
         result = evaluate_run(output, corpus / "validation.jsonl")
@@ -211,7 +220,7 @@ class TestInitFrom:
     def train(self, corpus, output, init_from=None, **changes):
         screen = io.StringIO()
         console = Console(file=screen, width=200)
-        changes = {"training__epochs": 1, "augmentation__time_warp": None, **changes}
+        changes = {"training__epochs": 1, "training__average_best": None, **changes}
         train_recipe(recipe(corpus, **changes), output, console, init_from=init_from)
         return screen.getvalue()
 

@@ -53,6 +53,22 @@ class TestBestEpoch:
         assert history(math.nan, math.nan).best_epoch("val_wer") == 0
 
 
+class TestBestEpochs:
+    def test_are_in_order_and_as_many_as_there_are(self):
+        made = history(0.5, 0.2, 0.4, 0.2, losses=[1.0, 0.9, 0.8, 0.7])
+        assert made.best_epochs("val_wer", 3) == [3, 1, 2]
+        assert made.best_epochs("val_wer", 9) == [3, 1, 2, 0]
+        assert made.best_epochs("val_cer", 3) == []
+
+    def test_better_is_better_than_all(self):
+        made = history(0.5, 0.3, losses=[1.0, 0.9])
+        assert made.is_better({"val_wer": 0.2, "val_loss": 5.0}, "val_wer")
+        assert made.is_better({"val_wer": 0.3, "val_loss": 0.8}, "val_wer")
+        assert not made.is_better({"val_wer": 0.3, "val_loss": 0.9}, "val_wer")
+        assert not made.is_better({"val_wer": 0.4, "val_loss": 0.1}, "val_wer")
+        assert not made.is_better({"val_wer": math.nan, "val_loss": 0.1}, "val_wer")
+
+
 class TestStale:
     @pytest.mark.parametrize(
         ("wers", "patience", "stale"),
