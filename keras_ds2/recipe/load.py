@@ -4,7 +4,7 @@ All faults are shown at once, whichever step sees them.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from keras_ds2.atomic_write import write_text_atomically
 from keras_ds2.recipe.faults import RecipeError, describe, dotted, shown, suggestion
+from keras_ds2.recipe.presets import PRESET, apply_preset
 from keras_ds2.recipe.renamed_keys import new_place, rename_keys
 from keras_ds2.recipe.schema import Recipe, cross_faults
 from keras_ds2.recipe.yaml_text import parse_yaml
@@ -114,6 +115,8 @@ def parse_recipe(text: str, source: str, overrides: Sequence[str] = ()) -> Recip
             changed.add(_apply(values, override))
         except ValueError as error:
             faults.append(str(error))
+    given = {place[1] for place in changed if place[0] == "training" and len(place) > 1}
+    faults += _expand_preset(values, given)
     return _check(values, source, faults, changed)
 
 
@@ -141,6 +144,9 @@ def _read_values(
         needed = ", ".join(key for key, field in Recipe.model_fields.items() if field.is_required())
         raise RecipeError(source, [f"expected the keys {needed}, received {received}"])
     faults += rename_keys(values)
+    # Here, so that a preset stands above what the recipe extends.
+    training = values.get("training")
+    faults += _expand_preset(values, training if isinstance(training, Mapping) else ())
     if EXTENDS not in values:
         return values, faults
     name = values.pop(EXTENDS)
@@ -161,6 +167,19 @@ def _read_values(
     base_values, base_faults = _read_values(base_text, os.fspath(base), below)
     placed = (f"{EXTENDS} {name}: {fault}" for fault in base_faults)
     return _merged(base_values, values), [*placed, *faults]
+
+
+def _expand_preset(values: dict[str, Any], given: Container[str]) -> list[str]:
+    """Puts the values of `training.preset` in its place, but for keys `given`; returns faults."""
+    training = values.get("training")
+    if not isinstance(training, Mapping) or PRESET not in training:
+        return []
+    try:
+        values["training"] = apply_preset(training, given)
+    except ValueError as error:
+        values["training"] = {key: training[key] for key in training if key != PRESET}
+        return [str(error)]
+    return []
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

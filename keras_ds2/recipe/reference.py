@@ -7,8 +7,13 @@ from pydantic.fields import FieldInfo
 
 from keras_ds2.recipe.faults import shown
 from keras_ds2.recipe.load import EXTENDS
-from keras_ds2.recipe.schema import Recipe, Section
+from keras_ds2.recipe.presets import PRESET, PRESETS
+from keras_ds2.recipe.schema import Recipe, Section, TrainingSection
 from keras_ds2.recipe.type_words import words_of
+
+_PRESET_MEANING = (
+    "optimizer, schedule, clipping and SortaGrad of the paper or of ours; a key beside it wins"
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ def format_recipe_keys() -> str:
 
 
 def _keys(section: type[Section], prefix: str) -> Iterator[RecipeKey]:
+    if section is TrainingSection:
+        yield RecipeKey(prefix + PRESET, " | ".join(PRESETS), "not set", _PRESET_MEANING)
     for name, field in section.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             yield from _keys(field.annotation, f"{prefix}{name}.")

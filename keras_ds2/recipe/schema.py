@@ -241,7 +241,7 @@ class TrainingSection(Section):
         "long ones",
     )
     accumulate_steps: Positive = Field(
-        1, description="batches whose mean gradient makes one update; the other steps are batches"
+        1, description="batches whose mean gradient makes one update; all other keys count batches"
     )
     optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="Keras optimizer")
     learning_rate: AboveZero = Field(description="highest rate")
