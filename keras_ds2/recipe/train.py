@@ -16,7 +16,7 @@ from keras_ds2.data.dataset import (
 )
 from keras_ds2.decoding import GreedyDecoder
 from keras_ds2.evaluation.evaluator import Evaluator
-from keras_ds2.recipe.build import build
+from keras_ds2.recipe.build import DataError, build
 from keras_ds2.recipe.load import load_recipe, save_recipe
 from keras_ds2.recipe.schema import Recipe
 from keras_ds2.recognition.run_folder import ALPHABET, write_configuration
@@ -77,6 +77,7 @@ def train_recipe(
     batches = count_training_batches(
         built.train, built.front_end, augmentation=built.augmentation, **batching
     )
+    _check_updates(training, batches)
     _report_data(built, batches, console)
     transfer = None
     if source is not None:
@@ -179,6 +180,16 @@ def check_output(folder: Path, recipe: Recipe) -> None:
         raise OutputError(
             f"{folder}: holds the run of another recipe. Name another --output, or delete the "
             f"folder to start anew. What differs (there, here):\n{_differences(before, recipe)}"
+        )
+
+
+def _check_updates(training, batches):
+    in_all = training.epochs * batches.steps_per_epoch
+    if training.accumulate_steps > in_all:
+        raise DataError(
+            "training.accumulate_steps: expected at most the batches of the whole training, "
+            f"{training.epochs} epochs of {batches.steps_per_epoch}, received "
+            f"{training.accumulate_steps}: there would be no update at all"
         )
 
 

@@ -303,6 +303,14 @@ class TestBatchesByFrames:
         assert list(tmp_path.iterdir()) == []
 
 
+def test_more_batches_an_update_than_there_are_is_an_error(corpus, tmp_path):
+    with pytest.raises(
+        DataError, match=r"at most .* 3 epochs of 3, received 10: there would be no"
+    ):
+        run(corpus, tmp_path / "run", training__accumulate_steps=10)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_memory_that_does_not_suffice_is_told_before_the_first_step(corpus, tmp_path, monkeypatch):
     def breaks(*arguments, **options):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM")
