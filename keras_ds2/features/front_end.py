@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_ds2.features.deltas import Deltas
 from keras_ds2.features.log_spectrogram import LogSpectrogram
-from keras_ds2.features.normalization import SCOPES, FeatureNormalization
+from keras_ds2.features.normalization import MEASURED_SCOPES, SCOPES, FeatureNormalization
 from keras_ds2.features.trimming import trim_silence
 from keras_ds2.sequence import lengths_to_mask, zero_masked
 
@@ -32,7 +32,12 @@ class FeatureFrontEnd(keras.layers.Layer):
             below the loudest part; None to keep it.
         num_bins: int, bins of a precomputed frame; None for "log_spectrogram": its window says.
         deltas: int, orders of differences over time that are appended.
-        normalization: "utterance", "corpus" (then call `adapt`, or load weights) or "none".
+        normalization: "utterance", "corpus" or "running" (of these two call `adapt`, or load
+            weights), or "none".
+        normalization_prior_frames: int >= 1, of "running"; None for `FeatureNormalization`'s.
+        normalization_memory_frames: int, of "running"; None for `FeatureNormalization`'s.
+        power_normalize: bool, whether each waveform is first scaled to unit power, which takes the
+            whole utterance; None for all but "running".
 
     Call arguments:
         inputs: float `(batch, samples)`, or `(batch, frames, num_bins)` if precomputed.
@@ -41,6 +46,9 @@ class FeatureFrontEnd(keras.layers.Layer):
     Masking: masked samples or frames are not read; mask `(batch, frames)` passed on; output zeroed
     there.  Output shape: `(batch, frames, num_output_bins)`, computed in float32 and cast to the
     compute dtype at the end.
+
+    Streaming: `whole_utterance_needs` says what stands against it; then the delay is that of the
+    window and the differences.
 
     Raises:
         ValueError: for an unknown kind or normalisation, a wrong `num_bins`, and what the parts
@@ -58,6 +66,9 @@ class FeatureFrontEnd(keras.layers.Layer):
         num_bins=None,
         deltas=0,
         normalization="utterance",
+        normalization_prior_frames=None,
+        normalization_memory_frames=None,
+        power_normalize=None,
         **kwargs,
     ):
         kwargs["autocast"] = False
@@ -79,19 +90,33 @@ class FeatureFrontEnd(keras.layers.Layer):
         self.num_bins = num_bins
         self.deltas = int(deltas)
         self.normalization = normalization
+        self.normalization_prior_frames = normalization_prior_frames
+        self.normalization_memory_frames = normalization_memory_frames
+        self.power_normalize = power_normalize
         # The parts work in float32: float16 rounds a logarithm of power before it is normalised.
         self._spectrogram = None
         if kind == "log_spectrogram":
-            given = {} if epsilon is None else {"epsilon": epsilon}
             self._spectrogram = LogSpectrogram(
-                sampling_rate, window_ms, hop_ms, dtype="float32", name="log_spectrogram", **given
+                sampling_rate,
+                window_ms,
+                hop_ms,
+                normalization != "running" if power_normalize is None else power_normalize,
+                dtype="float32",
+                name="log_spectrogram",
+                **_given(epsilon=epsilon),
             )
         self._input_bins = self._checked_bins(num_bins)
         self._deltas = Deltas(deltas, dtype="float32", name="deltas") if deltas else None
         self._normalization = None
         if normalization != "none":
             self._normalization = FeatureNormalization(
-                normalization, dtype="float32", name="normalization"
+                normalization,
+                dtype="float32",
+                name="normalization",
+                **_given(
+                    prior_frames=normalization_prior_frames,
+                    memory_frames=normalization_memory_frames,
+                ),
             )
         self.supports_masking = True
 
@@ -113,6 +138,31 @@ class FeatureFrontEnd(keras.layers.Layer):
     def num_output_bins(self):
         """Bins of an output frame, differences included."""
         return self._input_bins * (1 + self.deltas)
+
+    @property
+    def is_measured(self):
+        """Whether it has statistics of a corpus: `adapt` measures them, weights keep them."""
+        return self.normalization in MEASURED_SCOPES
+
+    @property
+    def parts(self):
+        """`(spectrogram, deltas, normalization)`, the layers in order; None for one not there."""
+        return self._spectrogram, self._deltas, self._normalization
+
+    def whole_utterance_needs(self):
+        """What needs the whole utterance before its first frame, so that it cannot stream.
+
+        Returns:
+            One text for each, with the remedy; none for a front end that streams.
+        """
+        found = []
+        if self.normalization == "utterance":
+            found.append("normalization 'utterance': take 'running', or 'corpus'")
+        if self._spectrogram is not None and self._spectrogram.power_normalize:
+            found.append("power_normalize: take False, the default of normalization 'running'")
+        if self.trim_db is not None:
+            found.append(f"trim_db {self.trim_db:g}: take None, and keep the silence in training")
+        return found
 
     def frames(self, samples_or_frames):
         """Output frames of this many samples (or precomputed frames): int, array or tensor."""
@@ -139,7 +189,7 @@ class FeatureFrontEnd(keras.layers.Layer):
             self._normalization.build((None, None, self.num_output_bins))
 
     def adapt(self, dataset):
-        """Measures the statistics of `normalization="corpus"`.
+        """Measures the corpus's statistics of `normalization="corpus"` and `"running"`.
 
         They are weights: `keras.saving.save_weights(front_end, "x.weights.h5")` keeps them.
 
@@ -147,9 +197,10 @@ class FeatureFrontEnd(keras.layers.Layer):
             dataset: iterable of `(inputs, length)`: what this layer is called on, one row without
                 its batch axis or a batch, and its real samples or frames.
         """
-        if self.normalization != "corpus":
+        if not self.is_measured:
             raise ValueError(
-                f"adapt is for normalization='corpus', this front end has {self.normalization!r}"
+                f"adapt is for normalization {' or '.join(map(repr, MEASURED_SCOPES))}, this front "
+                f"end has {self.normalization!r}"
             )
         if not self.built:
             self.build((None, None) if self._spectrogram else (None, None, self.num_bins))
@@ -204,4 +255,11 @@ class FeatureFrontEnd(keras.layers.Layer):
             "num_bins": self.num_bins,
             "deltas": self.deltas,
             "normalization": self.normalization,
+            "normalization_prior_frames": self.normalization_prior_frames,
+            "normalization_memory_frames": self.normalization_memory_frames,
+            "power_normalize": self.power_normalize,
         }
+
+
+def _given(**values):
+    return {key: value for key, value in values.items() if value is not None}

@@ -98,7 +98,7 @@ def build(recipe: Recipe, console: Console) -> Built:
         if not usable:
             shown = "\n".join(f"  {each}" for each in [*skipped, *skipped_held_out][:20])
             raise DataError(f"data.{name}: not one usable utterance is left.\n{shown}")
-    if front_end.normalization == "corpus":
+    if front_end.is_measured:
         front_end.adapt(feature_dataset(examples, front_end))
     return Built(
         model=model,

@@ -73,7 +73,7 @@ def features_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     if values.get("kind") == "precomputed":
         if not _is_set(values, "num_bins"):
             yield "num_bins", "expected the width of the precomputed features, received nothing"
-        for key in ("sampling_rate", "window_ms", "epsilon", "trim_db"):
+        for key in ("sampling_rate", "window_ms", "epsilon", "trim_db", "power_normalize"):
             if _is_set(values, key):
                 yield (
                     key,
@@ -88,6 +88,33 @@ def features_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
             (
                 "follows from sampling_rate and window_ms: expected no such key unless kind is "
                 f"precomputed, received {values['num_bins']!r}"
+            ),
+        )
+    yield from _running_faults(values)
+
+
+def _running_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
+    frames = ("normalization_prior_frames", "normalization_memory_frames")
+    if values.get("normalization") != "running":
+        for key in frames:
+            if _is_set(values, key):
+                yield (
+                    key,
+                    (
+                        "has no effect unless normalization is running: expected no such key, "
+                        f"received {values[key]!r}"
+                    ),
+                )
+        return
+    prior, memory = (_number(values.get(key)) for key in frames)
+    if prior is not None and memory is not None and prior > memory:
+        yield frames[1], f"expected >= {frames[0]} ({prior:g}), received {memory:g}"
+    if values.get("power_normalize") is True:
+        yield (
+            "power_normalize",
+            (
+                "needs the whole utterance, which running normalization does without: expected "
+                "no such key, or false, received true"
             ),
         )
 
@@ -112,17 +139,6 @@ def augmentation_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
         yield "shift_ms", f"shifts nothing: expected a range, or no shift_ms, received {shift_ms!r}"
     yield from _together(values, "time_masks", "time_mask_max_frames")
     yield from _together(values, "frequency_masks", "frequency_mask_max_bins")
-    gain_db = values.get("gain_db")
-    if isinstance(gain_db, list) and len(gain_db) == 2:
-        low, high = map(_number, gain_db)
-        if low is not None and high is not None and low <= high <= 0:
-            yield (
-                "gain_db",
-                (
-                    "has no effect, since power-normalised features undo a gain that does not "
-                    f"overload: expected a maximum > 0, received {gain_db!r}"
-                ),
-            )
 
 
 def training_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
@@ -155,8 +171,8 @@ def training_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def recipe_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
-    """Faults between sections: changes to a waveform where there is none."""
-    features, augmentation = values.get("features"), values.get("augmentation")
+    """Faults between sections: changes to a waveform where there is none, or that are undone."""
+    features, augmentation = values.get("features") or {}, values.get("augmentation")
     if not (isinstance(features, Mapping) and isinstance(augmentation, Mapping)):
         return
     if features.get("kind") == "precomputed":
@@ -178,3 +194,21 @@ def recipe_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
                         f"received {augmentation[key]!r}"
                     ),
                 )
+    elif (
+        features.get("normalization") != "running" and features.get("power_normalize") is not False
+    ):
+        yield from _undone_gain_faults(augmentation)
+
+
+def _undone_gain_faults(augmentation: Mapping[str, Any]) -> Iterator[Fault]:
+    gain_db = augmentation.get("gain_db")
+    if isinstance(gain_db, list) and len(gain_db) == 2:
+        low, high = map(_number, gain_db)
+        if low is not None and high is not None and low <= high <= 0:
+            yield (
+                "augmentation.gain_db",
+                (
+                    "has no effect, since power-normalised features undo a gain that does not "
+                    f"overload: expected a maximum > 0, received {gain_db!r}"
+                ),
+            )

@@ -140,8 +140,20 @@ class FeaturesSection(Section):
     deltas: Order | None = Field(
         None, description="orders of differences in time appended to the bins"
     )
-    normalization: Literal["utterance", "corpus", "none"] | None = Field(
-        None, description="where the mean and deviation of each bin come from"
+    normalization: Literal["utterance", "corpus", "running", "none"] | None = Field(
+        None,
+        description="where the mean and deviation of each bin come from; running: the frames so "
+        "far, for live use",
+    )
+    normalization_prior_frames: Positive | None = Field(
+        None, description="running: frames that the corpus's mean and deviation count for"
+    )
+    normalization_memory_frames: Positive | None = Field(
+        None, description="running: frames after which the past fades"
+    )
+    power_normalize: Switch | None = Field(
+        None,
+        description="each waveform to unit power first, which needs all of it; off where running",
     )
 
 

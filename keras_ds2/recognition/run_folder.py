@@ -26,6 +26,9 @@ _FRONT_END_KEYS = (
     "num_bins",
     "deltas",
     "normalization",
+    "normalization_prior_frames",
+    "normalization_memory_frames",
+    "power_normalize",
 )
 
 
@@ -47,7 +50,7 @@ def write_configuration(
     Args:
         folder: of the run; exists.
         model: its configuration is kept.
-        front_end: its configuration and, of `normalization="corpus"`, its statistics are kept.
+        front_end: its configuration and, where it has them, a corpus's statistics are kept.
         alphabet: kept.
         language: names the normalisation of transcripts.
         ignore_spaces: whether the character error rate counts no spaces.
@@ -99,7 +102,7 @@ def read_configuration(folder: str | os.PathLike) -> dict:
         alphabet = Alphabet.load(folder / ALPHABET)
         front_end = FeatureFrontEnd(**content["front_end"])
         model = DeepSpeech2(**content["model"])
-        if front_end.normalization == "corpus":
+        if front_end.is_measured:
             _holder(front_end).load_weights(folder / FRONT_END_WEIGHTS)
         usable = {key: content[key] for key in ("language", "ignore_spaces")}
         # Runs of earlier days do not name it.

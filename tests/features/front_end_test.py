@@ -56,7 +56,7 @@ def test_precomputed_features_take_the_same_road(normalization):
 
 
 @pytest.mark.parametrize("kind", ["log_spectrogram", "precomputed"])
-@pytest.mark.parametrize("normalization", ["utterance", "corpus", "none"])
+@pytest.mark.parametrize("normalization", ["utterance", "corpus", "running", "none"])
 def test_padding_is_never_read(kind, normalization):
     if kind == "precomputed":
         (clean, mask, lengths), (dirty, *_) = padded_precomputed(), padded_precomputed(np.nan)
@@ -64,7 +64,7 @@ def test_padding_is_never_read(kind, normalization):
     else:
         (clean, mask), (dirty, _), lengths = padded_waveforms(), padded_waveforms(np.nan), LENGTHS
         front_end = FeatureFrontEnd(kind, deltas=1, normalization=normalization)
-    if normalization == "corpus":
+    if front_end.is_measured:
         front_end.adapt([(dirty, lengths)])
     together = front_end(dirty, mask=mask)
     assert np.isfinite(together).all()
@@ -119,11 +119,11 @@ class TestCorpusStatistics:
             FeatureFrontEnd().adapt([])
 
 
-@pytest.mark.parametrize("normalization", ["utterance", "corpus"])
+@pytest.mark.parametrize("normalization", ["utterance", "corpus", "running"])
 def test_in_a_dataset_and_in_a_saved_model(normalization, tmp_path):
     waveforms, mask = padded_waveforms()
     front_end = FeatureFrontEnd(normalization=normalization)
-    if normalization == "corpus":
+    if front_end.is_measured:
         front_end.adapt([(waveforms, LENGTHS)])
     expected = front_end(waveforms, mask=mask)
 
@@ -156,7 +156,10 @@ def test_mixed_precision_rounds_only_the_result():
     ("arguments", "said"),
     [
         ({"kind": "mel"}, "kind: expected one of log_spectrogram, precomputed, received 'mel'"),
-        ({"normalization": "batch"}, "normalization: expected one of utterance, corpus, none"),
+        (
+            {"normalization": "batch"},
+            "normalization: expected one of utterance, corpus, running, none",
+        ),
         ({"kind": "precomputed"}, "num_bins: expected the bins of a precomputed frame"),
         ({"num_bins": 80}, "gives 161, received 80; leave it out"),
         ({"window_ms": -1.0}, "window_ms: expected > 0"),
@@ -190,3 +193,44 @@ def test_trim_cuts_only_where_it_is_asked_for():
     assert len(FeatureFrontEnd(trim_db=30.0).trim(waveform)) == 1600 + 8000 + 1600
     with pytest.raises(ValueError, match="trim_db: expected dB > 0"):
         FeatureFrontEnd(trim_db=-3.0)
+
+
+class TestStreaming:
+    @pytest.mark.parametrize(
+        ("arguments", "needs"),
+        [
+            ({}, ["normalization 'utterance'", "power_normalize"]),
+            ({"normalization": "running"}, []),
+            ({"normalization": "running", "trim_db": 40.0}, ["trim_db 40"]),
+            ({"normalization": "running", "power_normalize": True}, ["power_normalize"]),
+            ({"normalization": "corpus"}, ["power_normalize"]),
+            ({"normalization": "none", "power_normalize": False}, []),
+            ({"kind": "precomputed", "num_bins": 4}, ["normalization 'utterance'"]),
+            ({"kind": "precomputed", "num_bins": 4, "normalization": "corpus"}, []),
+        ],
+    )
+    def test_says_what_needs_the_whole_utterance(self, arguments, needs):
+        found = FeatureFrontEnd(**arguments).whole_utterance_needs()
+        assert len(found) == len(needs)
+        for line, start in zip(found, needs, strict=True):
+            assert line.startswith(start)
+
+    def test_a_running_front_end_hears_the_past_alone(self):
+        waveforms, _ = padded_waveforms()
+        front_end = FeatureFrontEnd(normalization="running", normalization_prior_frames=10)
+        front_end.adapt([(waveforms, LENGTHS)])
+        result = front_end(waveforms[:1])
+        louder = tf.concat([waveforms[:1, :2000], 5.0 * waveforms[:1, 2000:]], axis=1)
+        changed = front_end(louder)
+        frames = front_end.frames(2000)
+        np.testing.assert_allclose(changed[:, :frames], result[:, :frames], atol=1e-5)
+        assert np.abs(changed[:, frames:] - result[:, frames:]).max() > 0.5
+
+    def test_its_numbers_of_frames_are_handed_on(self):
+        front_end = FeatureFrontEnd(
+            normalization="running", normalization_prior_frames=7, normalization_memory_frames=70
+        )
+        *_, normalization = front_end.parts
+        assert (normalization.prior_frames, normalization.memory_frames) == (7, 70)
+        again = FeatureFrontEnd.from_config(front_end.get_config())
+        assert again.parts[-1].memory_frames == 70

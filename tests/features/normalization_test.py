@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_ds2.features import FeatureNormalization
+from keras_ds2.features.running_moments import first_state
 from keras_ds2.sequence import lengths_to_mask
 
 LENGTHS = [30, 12, 1, 0]
@@ -120,6 +121,118 @@ class TestCorpus:
             FeatureNormalization("corpus").build((None, None, None))
 
 
+class TestRunning:
+    def adapted(self, **frames):
+        features, _ = padded_features()
+        layer = FeatureNormalization("running", **frames)
+        layer.adapt([(features, LENGTHS)])
+        return layer
+
+    def by_hand(self, layer, frames):
+        """One frame after the other, in float64."""
+        corpus_std = np.asarray(layer.std, np.float64) + layer.epsilon
+        mean = np.asarray(layer.mean, np.float64)
+        variance = corpus_std**2
+        result = []
+        for number, frame in enumerate(frames.astype(np.float64), start=1):
+            weight = 1 / min(layer.prior_frames + number, layer.memory_frames)
+            step = frame - mean
+            mean = mean + weight * step
+            variance = (1 - weight) * (variance + weight * step**2)
+            std = np.maximum(np.sqrt(variance), 0.1 * corpus_std)
+            result.append((frame - mean) / std)
+        return np.array(result)
+
+    @pytest.mark.parametrize("frames", [1, 63, 64, 65, 300])
+    def test_follows_its_formula(self, frames):
+        layer = self.adapted(prior_frames=10, memory_frames=50)
+        features = np.random.default_rng(frames).normal(4.0, 3.0, (1, frames, 5))
+        result = layer(features.astype(np.float32))[0]
+        np.testing.assert_allclose(result, self.by_hand(layer, features[0]), atol=1e-4)
+
+    def test_while_it_remembers_all_it_is_the_moments_of_prior_and_frames(self):
+        layer = self.adapted(prior_frames=20, memory_frames=1000)
+        frames = np.random.default_rng(1).normal(2.0, 2.0, (30, 5)).astype(np.float32)
+        mean, std = np.asarray(layer.mean), np.asarray(layer.std) + layer.epsilon
+        mean_so_far = (20 * mean + frames.sum(axis=0)) / 50
+        squares = 20 * (std**2 + (mean - mean_so_far) ** 2)
+        squares = squares + np.square(frames - mean_so_far).sum(axis=0)
+        expected = (frames[-1] - mean_so_far) / np.sqrt(squares / 50)
+        np.testing.assert_allclose(layer(frames[None])[0, -1], expected, atol=1e-4)
+
+    def test_the_future_changes_nothing(self):
+        layer = self.adapted()
+        features = np.random.default_rng(2).normal(size=(1, 200, 5)).astype(np.float32)
+        whole = layer(features)
+        changed = features.copy()
+        changed[:, 150:] += 100.0
+        np.testing.assert_array_equal(layer(changed)[:, :150], whole[:, :150])
+
+    def test_padding_is_never_read_and_rows_stand_alone(self):
+        layer = self.adapted(prior_frames=5)
+        (dirty, mask), (clean, _) = padded_features(np.nan, seed=3), padded_features(0.0, seed=3)
+        together = layer(dirty, mask=mask).numpy()
+        np.testing.assert_array_equal(together, layer(clean, mask=mask))
+        np.testing.assert_array_equal(together[~mask.numpy()], 0.0)
+        for row, length in enumerate(LENGTHS[:3]):
+            alone = layer(clean[row : row + 1, :length])[0]
+            np.testing.assert_allclose(together[row, :length], alone, atol=1e-5)
+
+    @pytest.mark.parametrize("size", [1, 7, 64])
+    def test_block_by_block_is_the_whole(self, size):
+        layer = self.adapted(prior_frames=5, memory_frames=40)
+        features = np.random.default_rng(4).normal(1.0, 2.0, (2, 150, 5)).astype(np.float32)
+        state, parts = first_state(2, 5), []
+        for start in range(0, 150, size):
+            block = tf.constant(features[:, start : start + size])
+            part, state = layer.normalize_block(block, tf.ones(block.shape[:2], tf.bool), state)
+            parts.append(part)
+        np.testing.assert_allclose(tf.concat(parts, axis=1), layer(features), atol=2e-5)
+
+    def test_a_block_skips_what_is_masked(self):
+        layer = self.adapted(prior_frames=5)
+        features = np.random.default_rng(5).normal(size=(1, 6, 5)).astype(np.float32)
+        gappy = np.full((1, 10, 5), np.nan, np.float32)
+        real = np.array([[False, True, True, False, False, True, True, True, True, False]])
+        gappy[real] = features[0]
+        dense, dense_state = layer.normalize_block(
+            tf.constant(features), tf.ones((1, 6), tf.bool), first_state(1, 5)
+        )
+        found, state = layer.normalize_block(tf.constant(gappy), real, first_state(1, 5))
+        np.testing.assert_allclose(found.numpy()[real], dense[0], atol=1e-6)
+        np.testing.assert_array_equal(found.numpy()[~real], 0.0)
+        for one, other in zip(state, dense_state, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5)
+
+    def test_a_change_of_gain_is_followed(self):
+        layer = self.adapted(prior_frames=10, memory_frames=100)
+        features = np.random.default_rng(6).normal(size=(1, 1000, 5)).astype(np.float32)
+        features[:, 300:] += 8.0  # 35 dB louder
+        result = layer(features).numpy()[0]
+        assert result[300].mean() > 2.0
+        assert np.abs(result[900:].mean(axis=0)).max() < 0.5
+        np.testing.assert_allclose(result[900:].std(axis=0), 1.0, atol=0.3)
+
+    def test_an_hour_is_as_exact_as_a_second(self):
+        layer = FeatureNormalization("running", prior_frames=1, memory_frames=500)
+        draws = np.random.default_rng(7)
+        layer.adapt([(draws.normal(-9.0, 2.0, (100, 1)).astype(np.float32), 100)])
+        last = draws.normal(30.0, 0.5, (6000, 1)).astype(np.float32)
+        hour = np.concatenate([draws.normal(30.0, 0.5, (354000, 1)).astype(np.float32), last])
+        found = layer(hour[np.newaxis])[0, -1000:]
+        np.testing.assert_allclose(found, layer(last[np.newaxis])[0, -1000:], atol=2e-3)
+
+    def test_digital_silence_is_no_noise(self):
+        layer = self.adapted(prior_frames=1, memory_frames=20)
+        result = layer(np.full((1, 400, 5), -32.0, np.float32)).numpy()
+        assert np.isfinite(result).all()
+        np.testing.assert_allclose(result[0, -1], 0.0, atol=1e-3)
+
+    def test_is_refused_before_adapt(self):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="no statistics yet: call adapt"):
+            FeatureNormalization("running")(np.zeros((1, 3, 5), np.float32))
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_rounds_only_the_result(policy):
     features, mask = padded_features()
@@ -132,8 +245,13 @@ def test_mixed_precision_rounds_only_the_result(policy):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"scope": "batch"}, "scope: expected one of utterance, corpus, received 'batch'"),
+        (
+            {"scope": "batch"},
+            "scope: expected one of utterance, corpus, running, received 'batch'",
+        ),
         ({"epsilon": 0.0}, "epsilon: expected > 0"),
+        ({"prior_frames": 0}, "1 <= prior <= memory, received 0 and 1000"),
+        ({"prior_frames": 9, "memory_frames": 8}, "1 <= prior <= memory, received 9 and 8"),
     ],
 )
 def test_impossible_settings(arguments, said):

@@ -137,6 +137,31 @@ def test_sizes_per_layer(value):
             },
             "features.window_ms",
         ),
+        (
+            {
+                "features__kind": "precomputed",
+                "features__num_bins": 13,
+                "features__power_normalize": False,
+            },
+            "features.power_normalize",
+        ),
+        ({"features__normalization_prior_frames": 9}, "features.normalization_prior_frames"),
+        (
+            {"features__normalization": "corpus", "features__normalization_memory_frames": 9},
+            "features.normalization_memory_frames",
+        ),
+        (
+            {
+                "features__normalization": "running",
+                "features__normalization_prior_frames": 10,
+                "features__normalization_memory_frames": 9,
+            },
+            "features.normalization_memory_frames",
+        ),
+        (
+            {"features__normalization": "running", "features__power_normalize": True},
+            "features.power_normalize",
+        ),
         ({"augmentation__time_masks": 2}, "augmentation.time_mask_max_frames"),
         ({"augmentation__frequency_mask_max_bins": 2}, "augmentation.frequency_mask_max_bins"),
         ({"augmentation__noise_share": 0.5}, "augmentation.noise_snr_db"),
@@ -175,6 +200,17 @@ def test_keys_that_need_or_exclude_each_other(changes, key):
 @pytest.mark.parametrize("gain_db", [[-6, 0.1], [3, 3]])
 def test_a_gain_that_may_overload(gain_db):
     assert load(augmentation__gain_db=gain_db).augmentation.gain_db == gain_db
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"features__normalization": "running"},
+        {"features__normalization": "corpus", "features__power_normalize": False},
+    ],
+)
+def test_a_gain_that_features_hear(features):
+    assert load(**features, augmentation__gain_db=[-20, 0]).augmentation.gain_db == [-20, 0]
 
 
 def test_waveform_augmentation_needs_waveforms():

@@ -51,8 +51,9 @@ class TestConfiguration:
         configs = [each["front_end"].get_config() for each in (read, again)]
         assert {**configs[0], "name": ""} == {**configs[1], "name": ""}
 
-    def test_corpus_statistics_come_along(self, run, tmp_path):
-        front_end = FeatureFrontEnd(kind="precomputed", num_bins=4, normalization="corpus")
+    @pytest.mark.parametrize("normalization", ["corpus", "running"])
+    def test_corpus_statistics_come_along(self, run, tmp_path, normalization):
+        front_end = FeatureFrontEnd(kind="precomputed", num_bins=4, normalization=normalization)
         features = np.random.default_rng(0).normal(3, 2, (50, 4)).astype(np.float32)
         front_end.adapt([(features, 50)])
         read = read_configuration(run)
