@@ -11,7 +11,8 @@ class BaseRecurrence(keras.layers.Layer):
     """A recurrent layer whose input product is normalised and shared by its directions.
 
     Not for use by itself: a subclass sets `num_gates` and writes `recur(inputs, recurrent_kernels,
-    mask)`, from `(batch, time, num_gates * units)` to a list of each direction's states.
+    mask)`, from `(batch, time, num_gates * units)` to a list of each direction's states, and
+    `recur_few(inputs, recurrent_kernel, mask, state)` for `advance`.
     """
 
     num_gates = 1
@@ -75,7 +76,28 @@ class BaseRecurrence(keras.layers.Layer):
         return 2 if self.bidirectional else 1
 
     def call(self, inputs, mask=None, training=False):
-        inputs = zero_masked(inputs, mask)
+        projected = self._project(zero_masked(inputs, mask), mask, training)
+        kernels = [tf.convert_to_tensor(kernel) for kernel in self.recurrent_kernels]
+        output = tf.add_n(self.recur(projected, kernels, mask))
+        return zero_masked(output, mask)
+
+    def advance(self, inputs, mask, state):
+        """A few steps of a stream, forward only: weights read where they lie, steps unrolled.
+
+        Args:
+            inputs: float32 `(batch, time, features)`, time known and small; finite.
+            mask: bool `(batch, time)`, True = real step.
+            state: float32 `(batch, units)`, zeros before the first step.
+
+        Returns:
+            `(outputs, state)`: `(batch, time, units)`, at masked steps the state handed on.
+        """
+        projected = self._project(inputs, None, training=False)
+        return self.recur_few(
+            projected, tf.convert_to_tensor(self.recurrent_kernels[0]), mask, state
+        )
+
+    def _project(self, inputs, mask, training):
         # Over all steps at once: `matmul` of rank 3 would run a batch of small products.
         flat = tf.reshape(inputs, (-1, inputs.shape[-1]))
         projected = tf.matmul(flat, tf.convert_to_tensor(self.kernel))
@@ -84,13 +106,10 @@ class BaseRecurrence(keras.layers.Layer):
             tf.reshape(projected, shape), (*inputs.shape[:-1], projected.shape[-1])
         )
         if self.batch_norm:
-            projected = self.normalization(projected, mask=mask, training=training)
-        elif self.use_bias:
-            projected = zero_masked(projected + tf.convert_to_tensor(self.bias), mask)
-
-        kernels = [tf.convert_to_tensor(kernel) for kernel in self.recurrent_kernels]
-        output = tf.add_n(self.recur(projected, kernels, mask))
-        return zero_masked(output, mask)
+            return self.normalization(projected, mask=mask, training=training)
+        if self.use_bias:
+            return zero_masked(projected + tf.convert_to_tensor(self.bias), mask)
+        return projected
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)

@@ -3,7 +3,7 @@
 import keras
 
 from keras_ds2.layers.base_recurrence import BaseRecurrence
-from keras_ds2.ops.clipped_relu import clipped_relu_recurrence
+from keras_ds2.ops.clipped_relu import clipped_relu_few_steps, clipped_relu_recurrence
 
 
 @keras.saving.register_keras_serializable(package="keras_ds2")
@@ -49,6 +49,9 @@ class ClippedReLURNN(BaseRecurrence):
 
     def recur(self, inputs, recurrent_kernels, mask):
         return clipped_relu_recurrence(inputs, recurrent_kernels, mask, self.max_value)
+
+    def recur_few(self, inputs, recurrent_kernel, mask, state):
+        return clipped_relu_few_steps(inputs, recurrent_kernel, mask, state, self.max_value)
 
     def get_config(self):
         return {**super().get_config(), "max_value": self.max_value}

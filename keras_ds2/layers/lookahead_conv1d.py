@@ -50,14 +50,18 @@ class LookaheadConv1D(keras.layers.Layer):
 
     def call(self, inputs, mask=None):
         padded = tf.pad(zero_masked(inputs, mask), [[0, 0], [0, self.context], [0, 0]])
+        return zero_masked(tf.ensure_shape(self.look(padded), inputs.shape), mask)
+
+    def look(self, inputs):
+        """The sums over `inputs`, whose last `context` steps have no output of their own."""
         kernel = tf.convert_to_tensor(self.kernel)
         output = tf.nn.depthwise_conv2d(
-            padded[:, :, tf.newaxis, :],
+            inputs[:, :, tf.newaxis, :],
             kernel[:, tf.newaxis, :, tf.newaxis],
             strides=(1, 1, 1, 1),
             padding="VALID",
         )
-        return zero_masked(tf.ensure_shape(output[:, :, 0, :], inputs.shape), mask)
+        return output[:, :, 0, :]
 
     def compute_output_shape(self, input_shape):
         return input_shape

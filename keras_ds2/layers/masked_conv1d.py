@@ -42,8 +42,8 @@ class MaskedConv1D(MaskedConv2D):
     def build(self, input_shape):
         super().build((*input_shape[:2], 1, input_shape[2]))
 
-    def call(self, inputs, mask=None):
-        return tf.squeeze(super().call(inputs[:, :, tf.newaxis, :], mask), axis=2)
+    def convolve(self, inputs, time_padding):
+        return tf.squeeze(super().convolve(inputs[:, :, tf.newaxis, :], time_padding), axis=2)
 
     def compute_output_shape(self, input_shape):
         batch, time, _ = input_shape

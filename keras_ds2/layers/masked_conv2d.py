@@ -94,15 +94,21 @@ class MaskedConv2D(keras.layers.Layer):
         )
 
     def call(self, inputs, mask=None):
-        time, bins = (_around(k) for k in self.kernel_size)
-        if self.padding == "causal":
-            time = [sum(time), 0]
-        output = conv2d(
-            zero_masked(inputs, mask), tf.convert_to_tensor(self.kernel), self.strides, (time, bins)
-        )
-        if self.use_bias:
-            output += tf.convert_to_tensor(self.bias)
+        output = self.convolve(zero_masked(inputs, mask), self.time_padding)
         return zero_masked(output, self.compute_mask(inputs, mask))
+
+    @property
+    def time_padding(self):
+        """Frames that an output step sees before and after its own, `(past, future)`."""
+        past, future = _around(self.kernel_size[0])
+        return (past + future, 0) if self.padding == "causal" else (past, future)
+
+    def convolve(self, inputs, time_padding):
+        """The convolution with zeros before and after in time: `(0, 0)` for a piece of a stream."""
+        kernel = tf.convert_to_tensor(self.kernel)
+        padding = (time_padding, _around(self.kernel_size[1]))
+        output = conv2d(inputs, kernel, self.strides, padding)
+        return output + tf.convert_to_tensor(self.bias) if self.use_bias else output
 
     def compute_mask(self, inputs, mask=None):
         return stride_mask(mask, self.strides[0])

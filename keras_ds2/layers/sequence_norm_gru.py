@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_ds2.layers.base_recurrence import BaseRecurrence
-from keras_ds2.ops.gru import gru_recurrence
+from keras_ds2.ops.gru import gru_few_steps, gru_recurrence
 
 
 @keras.saving.register_keras_serializable(package="keras_ds2")
@@ -71,6 +71,11 @@ class SequenceNormGRU(BaseRecurrence):
             mask,
             _tensorflows(self.activation),
             _tensorflows(self.recurrent_activation),
+        )
+
+    def recur_few(self, inputs, recurrent_kernel, mask, state):
+        return gru_few_steps(
+            inputs, recurrent_kernel, mask, state, self.activation, self.recurrent_activation
         )
 
     def get_config(self):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_ds2.ops.compiled import compiled, read, with_gradient
 from keras_ds2.ops.recurrence import (
     Layout,
+    few_steps,
     in_directions,
     kernel_gradient,
     loop_over_steps,
@@ -94,6 +95,29 @@ def clipped_relu_recurrence(
 
     initial_state = state_or_zeros(initial_state, inputs, 1)
     return side_by_side(recurrence, inputs, initial_state, mask, recurrent_kernels)
+
+
+def clipped_relu_few_steps(inputs, kernel, mask, state, max_value=20.0):
+    """The first steps of `clipped_relu_recurrence` from a given state, unrolled, no gradient.
+
+    For streams: a handful of steps at a time, in place of a loop.
+
+    Args:
+        inputs: float `(batch, time, units)`, time known.
+        kernel: float `(units, units)`.
+        mask: bool `(batch, time)`, True = real step.
+        state: float `(batch, units)`.
+        max_value: float > 0, the upper clip.
+
+    Returns:
+        `(states, state)`: `(batch, time, units)` and the last of them.
+    """
+
+    def turn(given, real, state):
+        new = tf.clip_by_value(given + tf.matmul(state, kernel), 0.0, max_value)
+        return tf.where(real, new, state)
+
+    return few_steps(turn, inputs, mask, state)
 
 
 @compiled

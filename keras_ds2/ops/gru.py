@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_ds2.ops.compiled import compiled, read, with_gradient
 from keras_ds2.ops.recurrence import (
     Layout,
+    few_steps,
     in_directions,
     kernel_gradient,
     loop_over_steps,
@@ -116,6 +117,34 @@ def gru_recurrence(
         return run(inputs, initial_state, *kernels)
 
     return side_by_side(recurrence, inputs, initial_state, mask, recurrent_kernels)
+
+
+def gru_few_steps(inputs, kernel, mask, state, activation=tf.tanh, recurrent_activation=tf.sigmoid):
+    """The first steps of `gru_recurrence` from a given state, unrolled, without a gradient.
+
+    For streams: a handful of steps at a time, in place of a loop.
+
+    Args:
+        inputs: float `(batch, time, 3 * units)`, time known.
+        kernel: float `(units, 3 * units)`.
+        mask: bool `(batch, time)`, True = real step.
+        state: float `(batch, units)`.
+        activation: function for the candidate.
+        recurrent_activation: function for the gates.
+
+    Returns:
+        `(states, state)`: `(batch, time, units)` and the last of them.
+    """
+
+    def turn(given, real, state):
+        x_gates, x_candidate = tf.split(given, [2 * state.shape[-1], state.shape[-1]], axis=-1)
+        products = tf.matmul(state, kernel)
+        h_gates, h_candidate = tf.split(products, [2 * state.shape[-1], state.shape[-1]], axis=-1)
+        update, reset = tf.split(recurrent_activation(x_gates + h_gates), 2, axis=-1)
+        candidate = activation(x_candidate + reset * h_candidate)
+        return tf.where(real, candidate + update * (state - candidate), state)
+
+    return few_steps(turn, inputs, mask, state)
 
 
 def _gru_of_any_activation(

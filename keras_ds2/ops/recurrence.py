@@ -129,3 +129,18 @@ def loop_over_steps(body, steps, state, outputs, axis, backwards):
 
     _, state, outputs = tf.while_loop(lambda k, *_: k < steps, turn, (0, state, outputs))
     return state, outputs
+
+
+def few_steps(turn, inputs, mask, state):
+    """Unrolls `turn(inputs[:, t], mask[:, t, newaxis], state) -> state` over a known, small time.
+
+    Returns:
+        `(states, state)`: `(batch, time, units)` and the last of them.
+    """
+    states = []
+    for given, real in zip(
+        tf.unstack(inputs, axis=1), tf.unstack(mask[..., tf.newaxis], axis=1), strict=True
+    ):
+        state = turn(given, real, state)
+        states.append(state)
+    return tf.stack(states, axis=1), state

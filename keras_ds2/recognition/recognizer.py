@@ -13,6 +13,7 @@ from keras_ds2.decoding import GreedyDecoder, Hypothesis
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.models.deep_speech_2 import DeepSpeech2
 from keras_ds2.recognition.run_folder import WEIGHTS, RunFolderError, read_configuration
+from keras_ds2.streaming import StreamingSession, StreamingStep
 from keras_ds2.text.alphabet import Alphabet
 
 
@@ -63,6 +64,7 @@ class Recognizer:
         self.front_end = front_end
         self.alphabet = alphabet
         self.decoder = decoder or GreedyDecoder(alphabet)
+        self._steps: dict[float | None, StreamingStep] = {}
         self._front = tf.function(front_end, reduce_retracing=True)
         self._model = tf.function(
             lambda inputs: model(inputs, training=False),
@@ -134,6 +136,61 @@ class Recognizer:
             features=features[0].numpy(),
             log_probs=tf.nn.log_softmax(outputs["logits"][0]).numpy(),
         )
+
+    def stream(
+        self,
+        sampling_rate: int | None = None,
+        *,
+        chunk_ms: float | None = None,
+        endpoint_ms: float | None = None,
+        state: bytes | None = None,
+    ) -> StreamingSession:
+        """Starts to listen: samples in as they come, text out as it settles.
+
+        The first session of a chunk's length compiles the step that all of them share.
+
+        Args:
+            sampling_rate: Hz, of the samples to come, where it is known: an error if it is not the
+                model's, since nothing is resampled here; None for the model's.
+            chunk_ms: float > 0, of the piece that is computed at a time: short ones answer sooner,
+                long ones take less computing; None for `StreamingStep`'s.
+            endpoint_ms: float > 0, of silence after speech that make an endpoint; None for
+                `StreamingSession`'s.
+            state: what `to_bytes` of a session of the same model gave, to go on from.
+
+        Returns:
+            A `StreamingSession`.
+
+        Raises:
+            StreamingError: for a bidirectional model, or features that need a whole utterance.
+            ValueError: for another rate, or a state of something else.
+
+        Example:
+            >>> session = recognizer.stream()
+            >>> session.accept(samples).text
+            'turn on the ki'
+            >>> session.finish().text
+            'turn on the kitchen lamp'
+        """
+        expected = self.front_end.sampling_rate
+        if sampling_rate is not None and self.front_end.kind == "precomputed":
+            raise ValueError(
+                "sampling_rate: this model reads precomputed features, not waveforms: expected "
+                f"None, received {sampling_rate!r}"
+            )
+        if sampling_rate not in (None, expected):
+            raise ValueError(
+                f"sampling_rate: expected the model's {expected} Hz, received {sampling_rate!r}; "
+                "record at that rate, or resample before accept"
+            )
+        if chunk_ms not in self._steps:
+            given = {} if chunk_ms is None else {"chunk_ms": chunk_ms}
+            self._steps[chunk_ms] = StreamingStep(self.model, self.front_end, **given)
+        given = {} if endpoint_ms is None else {"endpoint_ms": endpoint_ms}
+        session = StreamingSession(self._steps[chunk_ms], self.alphabet, **given)
+        if state is not None:
+            session.restore(state)
+        return session
 
     def _read_waveform(self, source, sampling_rate):
         rate = self.front_end.sampling_rate

@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 
 from keras_ds2.ops import clipped_relu_recurrence, gru_recurrence, recurrence
+from keras_ds2.ops.clipped_relu import clipped_relu_few_steps
+from keras_ds2.ops.gru import gru_few_steps
 
 BATCH, TIME, UNITS = 3, 6, 4
 GATES = {clipped_relu_recurrence: 1, gru_recurrence: 3}
@@ -194,3 +196,24 @@ def test_a_masked_step_hands_the_state_on(mask):
     np.testing.assert_array_equal(second[1, 2], second[1, 4])
     assert not first[2, :2].any(), "before the first real step the state is zero"
     assert not second[0, 4:].any()
+
+
+@pytest.mark.parametrize(
+    ("few_steps", "whole"),
+    [
+        (gru_few_steps, gru_recurrence),
+        (clipped_relu_few_steps, clipped_relu_recurrence),
+    ],
+)
+def test_a_few_steps_at_a_time_are_the_whole(few_steps, whole, mask):
+    gates = GATES[whole]
+    inputs = tf.constant(drawn(BATCH, TIME, gates * UNITS, seed=0), tf.float32)
+    kernel = tf.constant(drawn(UNITS, gates * UNITS, seed=1), tf.float32)
+    start = state = tf.constant(np.abs(drawn(BATCH, UNITS, seed=2)), tf.float32)
+    parts = []
+    for steps in (slice(0, 1), slice(1, 5), slice(5, 6)):
+        part, state = few_steps(inputs[:, steps], kernel, mask[:, steps], state)
+        parts.append(part)
+    (expected,) = whole(inputs, [kernel], mask, initial_state=start)
+    np.testing.assert_allclose(tf.concat(parts, axis=1), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(state, parts[-1][:, -1])

@@ -1,0 +1,112 @@
+"""One chunk of many streams: batches, rows without work, delay."""
+
+import numpy as np
+import pytest
+
+from keras_ds2.streaming import END_UNKNOWN, gather, scatter
+from tests.streaming.made_up_streams import (
+    KINDS,
+    RATE,
+    heard,
+    logits_of,
+    recognizer,
+    recording_session,
+)
+
+WAVEFORM = "2d_gru_lookahead_running"
+
+
+def step_of(kind, chunk_ms=None):
+    return recognizer(kind).stream(chunk_ms=chunk_ms).step
+
+
+def chunk_of(step, seed=0):
+    return np.random.default_rng(seed).normal(0, 0.1, step.chunk_shape).astype(np.float32)
+
+
+def states_after(step, chunks):
+    """A state that has heard some chunks."""
+    state = step.initial_state()
+    for seed in range(chunks):
+        (state,), _ = step.advance([state], [chunk_of(step, seed)], [END_UNKNOWN])
+    return state
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_does_not_depend_on_its_batch(kind):
+    step = step_of(kind)
+    states = [states_after(step, count) for count in (0, 1, 5)]
+    chunks = [chunk_of(step, seed) for seed in (7, 8, 9)]
+    lengths = [END_UNKNOWN, END_UNKNOWN, 5 * step.chunk_frames + 1]
+    together, logits = step.advance(states, chunks, lengths)
+    assert logits.shape == (3, step.steps, 6)
+    for row in range(3):
+        (alone,), expected = step.advance([states[row]], [chunks[row]], [lengths[row]])
+        np.testing.assert_allclose(logits[row], expected[0], atol=1e-5)
+        for name, array in alone.items():
+            np.testing.assert_allclose(together[row][name], array, atol=1e-5)
+
+
+def test_a_row_without_work_stays_as_it_is():
+    step = step_of(WAVEFORM)
+    state = gather([states_after(step, 3), states_after(step, 2)])
+    chunk = np.stack([chunk_of(step, 5)] * 2)
+    new, _ = step(state, chunk, [END_UNKNOWN] * 2, [True, False])
+    for name, array in state.items():
+        np.testing.assert_array_equal(new[name][1], array[1])
+        assert not np.array_equal(new[name][0], array[0]), name
+
+
+def test_gather_and_scatter_undo_each_other():
+    step = step_of(WAVEFORM)
+    states = [states_after(step, count) for count in (0, 2, 4)]
+    for state, again in zip(states, scatter(gather(states)), strict=True):
+        assert state.keys() == again.keys()
+        for name in state:
+            np.testing.assert_array_equal(state[name], again[name])
+
+
+def test_a_batch_size_is_compiled_once():
+    step = step_of("1d_relu_deltas_running", chunk_ms=60)
+    state, chunk = step.initial_state(), chunk_of(step)
+    for count in (1, 3, 4, 3, 2, 1):
+        step.advance([state] * count, [chunk] * count, [END_UNKNOWN] * count)
+    assert sorted(step._programs) == [1, 2, 4]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_is_flat_numbers_of_fixed_size(kind):
+    step = step_of(kind)
+    first, later = step.initial_state(), states_after(step, 6)
+    step.check_state(later)
+    assert first.keys() == later.keys()
+    for name, array in first.items():
+        assert np.asarray(later[name]).shape == array.shape
+        assert array.dtype in (np.float32, np.int64)
+
+
+@pytest.mark.parametrize("chunk_ms", [1, 130])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "precomputed_running"])
+def test_the_latency_is_what_a_step_waits_for_at_the_most(kind, chunk_ms):
+    session = recording_session(kind, chunk_ms)
+    step, model = session.step, recognizer(kind).model
+    waveform = heard(kind, 8 * RATE // 4)
+    latest = 0.0
+    for heard_so_far in range(8, len(waveform) + 1, 8):
+        before = len(logits_of(session))
+        session.accept(waveform[heard_so_far - 8 : heard_so_far])
+        for index in range(before, len(logits_of(session))):
+            waited = heard_so_far * 1000 / RATE - index * model.step_ms
+            latest = max(latest, waited)
+    assert latest == pytest.approx(session.latency_ms)
+    assert sum(session.latency.values()) == pytest.approx(session.latency_ms)
+    assert all(part >= 0 for part in session.latency.values())
+    assert session.latency["chunk"] <= step.chunk_ms + model.step_ms
+    assert session.latency["convolutions"] + session.latency["lookahead"] == model.delay_ms
+
+
+def test_a_chunk_is_whole_steps():
+    assert step_of(WAVEFORM, 1).chunk_ms == 20
+    assert step_of(WAVEFORM, 100).chunk_ms == 100
+    assert step_of("1d_relu_deltas_running", 100).chunk_ms == 120
+    assert step_of(WAVEFORM).steps_of(11) == 6
