@@ -90,6 +90,18 @@ def _parser():
     )
     transcribe.add_argument("--json", action="store_true", help="print a JSON object a line")
 
+    stream = command(_stream, "stream", "write down a recording while it is heard")
+    stream.add_argument("run_folder", metavar="RUN")
+    stream.add_argument(
+        "file",
+        metavar="FILE",
+        help="WAV, FLAC, MP3, Ogg Vorbis; - for raw int16 samples at the model's rate from stdin",
+    )
+    stream.add_argument("--realtime", action="store_true", help="as slowly as it was spoken")
+    stream.add_argument("--chunk-ms", type=float, metavar="MS", help="computed at a time")
+    stream.add_argument("--endpoint-ms", type=float, metavar="MS", help="silence that ends speech")
+    stream.add_argument("--json", action="store_true", help="print a JSON object a chunk")
+
     demo = command(
         _demo, "demo", "make a corpus of speech, train on it, transcribe, draw a picture"
     )
@@ -150,6 +162,22 @@ def _transcribe(chosen, console):
         else:
             print(f"{path}\t{result.text}", flush=True)
     return 1 if failures else 0
+
+
+def _stream(chosen, console):
+    from keras_ds2.recognition import Recognizer
+    from keras_ds2.recognition.live import show_stream
+
+    show_stream(
+        Recognizer.load(chosen.run_folder),
+        chosen.file,
+        console,
+        as_json=chosen.json,
+        realtime=chosen.realtime,
+        chunk_ms=chosen.chunk_ms,
+        endpoint_ms=chosen.endpoint_ms,
+    )
+    return 0
 
 
 def _demo(chosen, console):

@@ -18,6 +18,7 @@ from keras_ds2.cli import INTERRUPTED, main
 from keras_ds2.recipe import recipe_names
 from keras_ds2.recognition import Recognizer
 from tests.made_up_corpus import features_corpus, flac_bytes, tiny_recipe, trained_run, wav_bytes
+from tests.streaming.made_up_streams import heard, write_run
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -280,6 +281,32 @@ class TestTranscribe:
         assert "this model reads .npy files" in err
 
 
+class TestStream:
+    KIND = "precomputed_running"
+
+    @pytest.fixture(scope="class")
+    def live_run(self, tmp_path_factory):
+        return write_run(tmp_path_factory.mktemp("live"), self.KIND)
+
+    def test_ends_with_the_text_of_the_whole(self, capsys, live_run, tmp_path):
+        features = heard(self.KIND, 60)
+        np.save(tmp_path / "f.npy", features)
+        expected = Recognizer.load(live_run).transcribe(features)
+        path = tmp_path / "f.npy"
+        status, out, err = call(capsys, "stream", live_run, path, "--chunk-ms", 60)
+        assert (status, err) == (0, "")
+        assert out.splitlines()[-1] == expected
+        assert "|" in out
+        status, out, err = call(capsys, "stream", live_run, path, "--json", "--realtime")
+        assert json.loads(out.splitlines()[-1])["text"] == expected
+
+    def test_a_model_that_cannot_is_one_message(self, capsys, run, recordings):
+        status, out, err = call(capsys, "stream", run, recordings / "a.wav")
+        assert (status, out) == (1, "")
+        assert err.startswith("keras-ds2: these features need the whole utterance")
+        assert "power_normalize" in err
+
+
 class TestRecipes:
     def test_are_listed_with_what_they_are(self, capsys):
         status, out, err = call(capsys, "recipes")
@@ -335,7 +362,7 @@ class TestProcess:
         )
         done = in_a_process(code=code)
         assert (done.returncode, done.stderr) == (0, "")
-        for command in ("train", "inspect", "evaluate", "transcribe", "demo", "recipes"):
+        for command in ("train", "inspect", "evaluate", "transcribe", "stream", "demo", "recipes"):
             assert command in done.stdout
 
     def test_tensorflows_chatter_is_not_shown(self):

@@ -101,10 +101,15 @@ class StreamingSession:
     @property
     def seconds(self) -> float:
         """Length of what was heard so far."""
+        return self._heard * self.seconds_per_row
+
+    @property
+    def seconds_per_row(self) -> float:
+        """Of one sample, or one precomputed frame."""
         front_end = self.step.front_end
         if front_end.kind == "precomputed":
-            return self._heard * front_end.hop_ms / 1000
-        return self._heard / front_end.sampling_rate
+            return front_end.hop_ms / 1000
+        return 1 / front_end.sampling_rate
 
     @property
     def endpoint(self) -> bool:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.models import build_model
 from keras_ds2.recognition import Recognizer
+from keras_ds2.recognition.run_folder import WEIGHTS, write_configuration
 from keras_ds2.streaming.greedy import GreedyStream
 from keras_ds2.streaming.session import StreamingSession
 from keras_ds2.text.alphabet import Alphabet
@@ -167,3 +168,12 @@ def _whole_logits(model, front_end, inputs):
     length = tf.constant([features.shape[1]])
     outputs = model({"features": features, "feature_length": length}, training=False)
     return outputs["logits"][0].numpy()
+
+
+def write_run(folder, kind: str):
+    """A run folder of `recognizer(kind)`, without training; returns it."""
+    found = recognizer(kind)
+    folder.mkdir(exist_ok=True)
+    write_configuration(folder, found.model, found.front_end, found.alphabet, "none", False, "wer")
+    found.model.save_weights(folder / WEIGHTS)
+    return folder
