@@ -20,6 +20,7 @@ from keras_ds2.recognition import Recognizer
 from tests.made_up_corpus import features_corpus, flac_bytes, tiny_recipe, trained_run, wav_bytes
 from tests.streaming.made_up_streams import heard, write_run
 
+LIVE = "precomputed_running"
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
@@ -31,6 +32,11 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def recognizer(run):
     return Recognizer.load(run)
+
+
+@pytest.fixture(scope="module")
+def live_run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("live") / "run", LIVE)
 
 
 @pytest.fixture
@@ -282,14 +288,8 @@ class TestTranscribe:
 
 
 class TestStream:
-    KIND = "precomputed_running"
-
-    @pytest.fixture(scope="class")
-    def live_run(self, tmp_path_factory):
-        return write_run(tmp_path_factory.mktemp("live"), self.KIND)
-
     def test_ends_with_the_text_of_the_whole(self, capsys, live_run, tmp_path):
-        features = heard(self.KIND, 60)
+        features = heard(LIVE, 60)
         np.save(tmp_path / "f.npy", features)
         expected = Recognizer.load(live_run).transcribe(features)
         path = tmp_path / "f.npy"

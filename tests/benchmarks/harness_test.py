@@ -20,6 +20,7 @@ SCRIPTS = {
     "convolution": "conv_1",
     "train_step": "scaling_batch",
     "input_pipeline": "flac_to_batches",
+    "streaming": "paper_2",
 }
 NO_LIBRARY = "json"  # for contenders that need none: a worker sets nothing up for it
 
