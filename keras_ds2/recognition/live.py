@@ -26,7 +26,8 @@ def show_stream(
     """Recognises one source and shows the text as it settles, what may still change in grey.
 
     Where the console is no terminal it prints a line for each change: seconds, tab, the text that
-    stays, `|`, the text that may change; and the whole text on the last line.
+    stays, `|`, the text that may change, and at an end of speech a tab and `endpoint`; and the
+    whole text on the last line.
 
     Args:
         recognizer: of a model that streams.
@@ -48,10 +49,13 @@ def show_stream(
                 row = {"seconds": round(session.seconds, 3), **dataclasses.asdict(partial)}
                 print(json.dumps(row, ensure_ascii=False), flush=True)
             elif moving:
-                live.update(Text.assemble(partial.stable, (partial.tentative, "dim")))
-            elif partial.text != shown:
-                print(f"{session.seconds:.2f}\t{partial.stable}|{partial.tentative}", flush=True)
-            shown = partial.text
+                end = "  endpoint" if partial.endpoint else ""
+                live.update(Text.assemble(partial.stable, (partial.tentative + end, "dim")))
+            elif partial != shown:
+                end = "\tendpoint" if partial.endpoint else ""
+                text = f"{partial.stable}|{partial.tentative}{end}"
+                print(f"{session.seconds:.2f}\t{text}", flush=True)
+            shown = partial
 
         final = stream_source(recognizer, source, pipe=sys.stdin.buffer, report=report, **options)
     if as_json:

@@ -88,6 +88,14 @@ def test_what_is_shown_in_lines(wav_file, capsys):
         assert final.text.startswith(text.split("|")[0])
 
 
+@pytest.mark.parametrize(("endpoint_ms", "shown"), [(20, True), (60_000, False)])
+def test_an_end_of_speech_is_shown(wav_file, capsys, endpoint_ms, shown):
+    console = Console(file=io.StringIO())
+    show_stream(recognizer(KIND), wav_file, console, endpoint_ms=endpoint_ms)
+    *lines, _ = capsys.readouterr().out.splitlines()
+    assert any(line.endswith("\tendpoint") for line in lines) is shown
+
+
 def test_what_is_shown_as_json(wav_file, capsys):
     final = show_stream(recognizer(KIND), wav_file, Console(file=io.StringIO()), as_json=True)
     *rows, last = map(json.loads, capsys.readouterr().out.splitlines())
