@@ -16,6 +16,7 @@ _CHATTER = re.compile(
     r"|computation placer already registered"
     r"|^I\d{4} .*(XLA service|StreamExecutor device|Compiled cluster using XLA)"
     r"|disabling MLIR crash reproducer"
+    r"|^I\d{4} .*(Started server with target|Coordination agent has successfully connected)"
 )
 
 
@@ -26,7 +27,7 @@ def import_tensorflow() -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"
     logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    with _without_chatter():
+    with without_chatter():
         import tensorflow  # noqa: F401
 
 
@@ -35,12 +36,13 @@ def start_xla() -> None:
     """Has XLA compile something small, and so say now what it says at its first compilation."""
     import tensorflow as tf
 
-    with _without_chatter(), tf.init_scope():
+    with without_chatter(), tf.init_scope():
         tf.function(tf.abs, jit_compile=True, autograph=False)(1.0)
 
 
 @contextlib.contextmanager
-def _without_chatter():
+def without_chatter():
+    """Holds back what is written to standard error, and then passes on what is no known chatter."""
     # The lines come from C++, past Python's sys.stderr: only the file descriptor sees them.
     sys.stderr.flush()
     descriptor = os.dup(2)

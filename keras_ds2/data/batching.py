@@ -8,6 +8,9 @@ import numpy as np
 NUM_BUCKETS = 8
 """Widths that batches are padded to, unless told otherwise."""
 
+NOBODY = -1
+"""Stands in a share for no utterance."""
+
 _SPREAD = 0.15
 _WIDTHS_TRIED = 200
 
@@ -130,6 +133,25 @@ def largest_batch(
     rows = np.minimum(batch_rows(widths, batch_frames), _served(frames, widths))
     largest = np.argmax(rows * widths * (2 * most + 1))
     return int(rows[largest]), int(widths[largest]), int(most[largest])
+
+
+def share_of(indices: np.ndarray, replica: int, replicas: int) -> np.ndarray:
+    """The part of a batch that one of several replicas computes.
+
+    Rows are dealt out in turn, so that every share has short and long utterances.
+
+    Args:
+        indices: int `(utterances,)`, of the whole batch.
+        replica: int, 0 to `replicas - 1`.
+        replicas: int >= 1.
+
+    Returns:
+        int `(rows,)`, as many rows for every replica; `NOBODY` where there is no utterance left.
+    """
+    indices = np.asarray(indices)
+    rows = -(-len(indices) // replicas)
+    own = indices[replica::replicas]
+    return np.concatenate([own, np.full(rows - len(own), NOBODY, indices.dtype)])
 
 
 def plan_epoch(

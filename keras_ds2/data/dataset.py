@@ -1,6 +1,8 @@
 """From examples to batches: one chain that reads from top to bottom."""
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +11,7 @@ import tensorflow as tf
 from keras_ds2.audio.io import load_audio
 from keras_ds2.data.augmentation import Augmentation
 from keras_ds2.data.batching import (
+    NOBODY,
     NUM_BUCKETS,
     Batch,
     bucket_widths,
@@ -16,6 +19,7 @@ from keras_ds2.data.batching import (
     count_shapes,
     largest_batch,
     plan_epoch,
+    share_of,
 )
 from keras_ds2.data.checking import Example
 from keras_ds2.data.features_file import read_features
@@ -35,6 +39,8 @@ def training_dataset(
     sorta_grad: bool = True,
     num_buckets: int = NUM_BUCKETS,
     augmentation: Augmentation | None = None,
+    replicas: int | None = None,
+    own: Sequence[int] = (0,),
 ) -> tf.data.Dataset:
     """All batches of all epochs, one after the other, as `keras.Model.fit` takes them.
 
@@ -54,15 +60,22 @@ def training_dataset(
         sorta_grad: bool, see `plan_epoch`.
         num_buckets: int, see `bucket_widths`.
         augmentation: None for none.
+        replicas: int, among which each batch is shared out row by row, all shares of one size and
+            width; or None for whole batches.
+        own: which of the replicas' shares this dataset holds, one after the other.
 
     Returns:
-        Dataset of `({"features", "feature_length"}, {"labels", "label_length"})`.
+        Dataset of `({"features", "feature_length"}, {"labels", "label_length"})`. With `replicas`
+        each element is one replica's share, followed by `sample_weight`, 0 for the rows without an
+        utterance that fill a share up; and the dataset has no end, which spares the replicas to
+        ask each other at every step whether it has come.
     """
     augmentation = augmentation or Augmentation()
     frames = _longest_frames(examples, front_end, augmentation)
 
     def batches():
-        for epoch in range(first_epoch, epochs):
+        endless = itertools.count(first_epoch)
+        for epoch in range(first_epoch, epochs) if replicas is None else endless:
             plan = plan_epoch(
                 frames,
                 batch_size,
@@ -75,10 +88,19 @@ def training_dataset(
             for batch in plan[first_step if epoch == first_epoch else 0 :]:
                 yield batch.indices, batch.width, epoch_seed(seed, epoch)
 
-    dataset = _batches(batches, _Loader(examples, front_end, augmentation))
+    def shares():
+        for indices, width, seeds in batches():
+            for replica in own:
+                yield share_of(indices, replica, replicas), width, seeds
+
+    load = _Loader(examples, front_end, augmentation)
+    alone = replicas is None
+    dataset = _batches(batches, load.batch) if alone else _batches(shares, load.weighted_batch)
     if batch_frames is None:
         dataset = dataset.map(_narrow(bucket_widths(frames, num_buckets))).prefetch(1)
-    return dataset
+    if alone:
+        return dataset
+    return dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
 
 def _narrow(widths):
@@ -136,9 +158,18 @@ def count_training_batches(
 
 
 def made_up_batch(
-    front_end: FeatureFrontEnd, vocabulary_size: int, rows: int, frames: int, symbols: int
+    front_end: FeatureFrontEnd,
+    vocabulary_size: int,
+    rows: int,
+    frames: int,
+    symbols: int,
+    replicas: int | None = None,
 ) -> tf.data.Dataset:
-    """One batch of silence of a given size, in a dataset like `training_dataset`'s."""
+    """One batch of silence of a given size, in a dataset like `training_dataset`'s.
+
+    With `replicas` it is one replica's share, again and again.
+    """
+    rows = rows if replicas is None else math.ceil(rows / replicas)
     batch = (
         {
             "features": np.zeros((rows, frames, front_end.num_output_bins), np.float32),
@@ -162,7 +193,12 @@ def made_up_batch(
             "label_length": tf.TensorSpec((None,), tf.int32),
         },
     )
-    return tf.data.Dataset.from_generator(lambda: iter([batch]), output_signature=signature)
+    if replicas is None:
+        return tf.data.Dataset.from_generator(lambda: iter([batch]), output_signature=signature)
+    weighted = *batch, np.ones(rows, np.float32)
+    return tf.data.Dataset.from_generator(
+        lambda: iter([weighted]), output_signature=(*signature, tf.TensorSpec((None,), tf.float32))
+    ).repeat()
 
 
 def plan_training_epoch(
@@ -222,7 +258,7 @@ def evaluation_dataset(
             yield indices, int(frames[indices].max()), (0, 0)
             start = end
 
-    return _batches(batches, _Loader(examples, front_end, None))
+    return _batches(batches, _Loader(examples, front_end, None).batch)
 
 
 def feature_dataset(examples: Sequence[Example], front_end: FeatureFrontEnd) -> tf.data.Dataset:
@@ -276,7 +312,7 @@ def _batches(batches, load):
     )
     return (
         tf.data.Dataset.from_generator(batches, output_signature=signature)
-        .map(load.batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(4)
     )
 
@@ -289,20 +325,26 @@ class _Loader:
         self.augmentation = augmentation
         self.paths = tf.constant([example.utterance.filepath for example in examples])
         self.labels = tf.ragged.constant(
-            [example.labels.tolist() for example in examples], dtype=tf.int32, ragged_rank=1
-        )
+            [*(example.labels.tolist() for example in examples), []], dtype=tf.int32, ragged_rank=1
+        )  # the last stands for no utterance
         front_end.build(
             (None, None)
             if front_end.kind == "log_spectrogram"
             else (None, None, front_end.num_bins)
         )
 
+    def weighted_batch(self, indices, width, seed):
+        """As `batch`, with the weights of the rows behind: 0 where an index is `NOBODY`."""
+        return *self.batch(indices, width, seed), tf.cast(indices != NOBODY, tf.float32)
+
     def batch(self, indices, width, seed):
-        """Indices of a batch to its padded tensors."""
+        """Indices of a batch to its padded tensors; of `NOBODY` a row of no frame and no label."""
         bins = self.front_end.num_output_bins
 
         def padded(index):
-            features = self.features(index, seed)
+            features = tf.cond(
+                index == NOBODY, lambda: tf.zeros((0, bins)), lambda: self.features(index, seed)
+            )
             length = tf.shape(features)[0]
             features = tf.pad(features, [[0, width - length], [0, 0]])
             return tf.ensure_shape(features, (None, bins)), length
@@ -312,7 +354,7 @@ class _Loader:
             indices,
             fn_output_signature=(tf.TensorSpec((None, bins), tf.float32), tf.int32),
         )
-        labels = tf.gather(self.labels, indices)
+        labels = tf.gather(self.labels, tf.where(indices == NOBODY, tf.size(self.paths), indices))
         return (
             {"features": features, "feature_length": lengths},
             {

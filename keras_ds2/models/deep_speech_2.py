@@ -5,6 +5,8 @@ import tensorflow as tf
 
 from keras_ds2 import layers
 from keras_ds2.losses.ctc import CTC
+from keras_ds2.models.multi_worker_fit import MultiWorkerFit
+from keras_ds2.models.replicated_step import ReplicatedStep
 from keras_ds2.ops.ctc import labels_fit
 from keras_ds2.ops.replicas import sum_over_replicas
 from keras_ds2.sequence import steps_after_stride
@@ -39,7 +41,7 @@ _TAKES_TRAINING = (
 
 
 @keras.saving.register_keras_serializable(package="keras_ds2")
-class DeepSpeech2(keras.Model):
+class DeepSpeech2(MultiWorkerFit, ReplicatedStep, keras.Model):
     """Features in, logits over symbols out; trains with `compile` and `fit`.
 
     Called on `{"features": (batch, frames, num_bins), "feature_length": (batch,)}` it returns
@@ -206,7 +208,7 @@ class DeepSpeech2(keras.Model):
             {"labels": labels, "label_length": label_length},
             {"logits": y_pred["logits"], "logit_length": logit_length},
         )
-        # `fit` adds up the replicas' losses: each hands over its share of the mean over all.
+        # The share of this replica in the mean over all replicas' utterances: see ReplicatedStep.
         (total_weight,) = sum_over_replicas([tf.reduce_sum(weights)])
         loss = tf.math.divide_no_nan(tf.reduce_sum(losses * weights), total_weight)
         for layer_loss in self.losses:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 from rich.console import Console
 
 from keras_ds2.data.augmentation import Augmentation
@@ -41,12 +42,15 @@ class Built:
     left_out: int
 
 
-def build(recipe: Recipe, console: Console) -> Built:
+def build(
+    recipe: Recipe, console: Console, strategy: tf.distribute.Strategy | None = None
+) -> Built:
     """Builds all that a recipe names: reads and checks the data on the way.
 
     Args:
         recipe: checked.
         console: for progress.
+        strategy: that the model is made under, or None.
 
     Returns:
         The objects; the model is not compiled yet.
@@ -69,14 +73,15 @@ def build(recipe: Recipe, console: Console) -> Built:
             remedy = "Or set data.unknown_symbols: skip to leave these utterances out."
             raise UnknownSymbolError(f"{error}\n{remedy}", error.symbols) from None
     front_end = FeatureFrontEnd(**recipe.features.given())
-    model = build_model(
-        recipe.model.variant,
-        vocabulary_size=len(alphabet),
-        num_bins=front_end.num_output_bins,
-        hop_ms=front_end.hop_ms,
-        dtype=recipe.training.mixed_precision,
-        **recipe.model.given("variant"),
-    )
+    with (strategy or tf.distribute.get_strategy()).scope():
+        model = build_model(
+            recipe.model.variant,
+            vocabulary_size=len(alphabet),
+            num_bins=front_end.num_output_bins,
+            hop_ms=front_end.hop_ms,
+            dtype=recipe.training.mixed_precision,
+            **recipe.model.given("variant"),
+        )
     augmentation = build_augmentation(recipe, front_end.sampling_rate, console)
     kept = [each for each in train if _has_length(each, recipe)]
     with counting(console, "reading every utterance once", len(kept) + len(validation)) as advance:

@@ -142,7 +142,7 @@ def augmentation_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def training_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
-    """Faults of `training`: one size of batches, keys of another schedule or optimizer."""
+    """Faults of `training`: one size of batches, keys of another schedule, optimizer, strategy."""
     yield from _one_of(values, "batch_size", "batch_frames")
     averaged, epochs = _number(values.get("average_best")), _number(values.get("epochs"))
     if averaged is not None and epochs is not None and averaged > epochs:
@@ -156,6 +156,23 @@ def training_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
             (
                 "has no effect unless schedule is annealed: expected no such key, "
                 f"received {values['anneal_factor']!r}"
+            ),
+        )
+    if values.get("strategy") != "mirrored" and _is_set(values, "replicas"):
+        yield (
+            "replicas",
+            (
+                "has no effect unless strategy is mirrored: expected no such key, "
+                f"received {values['replicas']!r}"
+            ),
+        )
+    replicas, batch_size = _number(values.get("replicas")), _number(values.get("batch_size"))
+    if replicas is not None and batch_size is not None and replicas > batch_size:
+        yield (
+            "replicas",
+            (
+                f"expected at most batch_size ({batch_size:g}), which is shared out among them, "
+                f"received {replicas:g}"
             ),
         )
     if values.get("optimizer") != "sgd":

@@ -246,7 +246,10 @@ class TrainingSection(Section):
     cross_check: ClassVar[Any] = staticmethod(training_faults)
 
     epochs: Positive = Field(description="passes over the training data at most")
-    batch_size: Positive | None = Field(None, description="utterances per step; or the next")
+    batch_size: Positive | None = Field(
+        None,
+        description="utterances per step, on all replicas of all workers together; or the next",
+    )
     batch_frames: Positive | None = Field(
         None,
         description="frames per step at most, padding counted: many short utterances or few "
@@ -254,6 +257,15 @@ class TrainingSection(Section):
     )
     accumulate_steps: Positive = Field(
         1, description="batches whose mean gradient makes one update; all other keys count batches"
+    )
+    strategy: Literal["default", "mirrored", "multi_worker"] = Field(
+        "default",
+        description="one device; all devices of this machine; the machines in TF_CONFIG",
+    )
+    replicas: Positive | None = Field(
+        None,
+        description="mirrored: devices to use, not set = all GPUs; without a GPU, logical ones to "
+        "make of the processor",
     )
     optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="Keras optimizer")
     learning_rate: AboveZero = Field(description="highest rate")

@@ -1,6 +1,7 @@
 """A recipe trained into a run folder."""
 
 import dataclasses
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -22,7 +23,10 @@ from keras_ds2.recipe.schema import Recipe
 from keras_ds2.recognition.run_folder import ALPHABET, write_configuration
 from keras_ds2.recognition.transfer import transfer_weights
 from keras_ds2.text.alphabet import Alphabet
+from keras_ds2.training.agreement import Agreement
 from keras_ds2.training.checkpoints import FOLDER, CheckpointStore
+from keras_ds2.training.cluster import read_cluster
+from keras_ds2.training.distribution import DistributionError, make_strategy
 from keras_ds2.training.history import History
 from keras_ds2.training.schedules import build_optimizer, build_schedule
 from keras_ds2.training.trainer import train
@@ -30,6 +34,8 @@ from keras_ds2.training.trainer import train
 RECIPE = "recipe.yaml"
 SKIPPED = "skipped.txt"
 INITIAL = "initial_weights.json"
+HOW_NOT_WHAT = {"training": ("strategy", "replicas")}
+"""Keys of a recipe that say how it is computed and not what: a run may go on with other values."""
 
 
 class OutputError(ValueError):
@@ -60,46 +66,75 @@ def train_recipe(
     Raises:
         OutputError: if the folder cannot be used. Nothing is written then.
         RunFolderError: if `init_from` cannot be read, or nothing of it fits.
+        DistributionError, ClusterError: if the strategy cannot be had here.
+        WorkerLost: if another worker has died.
         DataError, ManifestError, UnknownSymbolError: about the data.
         ValueError: if an utterance is longer than `training.batch_frames`.
         TrainingInterrupted, TrainingError, CheckpointError: see `training.trainer.train`.
     """
-    console = console or Console()
-    recipe = recipe.with_absolute_folder()
-    folder = Path(output)
-    check_output(folder, recipe)
-    source = _source(folder, init_from)
-    built = build(recipe, console)
-    _check_alphabet(folder, built.alphabet)
     training = recipe.training
+    console = console or Console()
+    if training.strategy == "multi_worker":
+        cluster = read_cluster()
+        if cluster.index == 0:
+            console.print(f"waiting for the workers {', '.join(cluster.workers)}", highlight=False)
+    strategy = make_strategy(training.strategy, **_given(replicas=training.replicas))
+    agreement = Agreement(strategy)
+    if not agreement.is_chief:
+        console = Console(quiet=True)
+    with agreement.losses_told():
+        return _train(
+            recipe.with_absolute_folder(), Path(output), init_from, console, strategy, agreement
+        )
+
+
+def _train(recipe, folder, init_from, console, strategy, agreement):
+    training = recipe.training
+    replicas = strategy.num_replicas_in_sync
+    if training.batch_size is not None and replicas > training.batch_size:
+        raise DistributionError(
+            f"training.batch_size: expected at least {replicas}, one utterance for each of the "
+            f"{replicas} replicas that share a batch, received {training.batch_size}"
+        )
+    source = None
+    if agreement.is_chief:
+        check_output(folder, recipe)
+        source = _source(folder, init_from)
+    built = build(recipe, console, strategy)
+    _require_equal_data(built, agreement)
     size = _given(batch_size=training.batch_size, batch_frames=training.batch_frames)
     batching = {**size, **_given(num_buckets=training.num_buckets)}
     batches = count_training_batches(
         built.train, built.front_end, augmentation=built.augmentation, **batching
     )
     _check_updates(training, batches)
-    _report_data(built, batches, console)
     transfer = None
-    if source is not None:
-        transfer = transfer_weights(built.model, built.alphabet, built.front_end, source)
-        console.print(transfer.summary(), highlight=False, markup=False, soft_wrap=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_recipe(recipe, folder / RECIPE)
     ignore_spaces = recipe.text.language == "mandarin"
-    write_configuration(
-        folder,
-        built.model,
-        built.front_end,
-        built.alphabet,
-        recipe.text.language,
-        ignore_spaces,
-        recipe.evaluation.primary,
-    )
-    lines = "".join(f"{each}\n" for each in built.skipped)
-    write_text_atomically(folder / SKIPPED, lines)
-    if transfer is not None:
-        text = json.dumps(dataclasses.asdict(transfer), indent=1, ensure_ascii=False)
-        write_text_atomically(folder / INITIAL, text + "\n")
+    if agreement.is_chief:
+        _check_alphabet(folder, built.alphabet)
+        _report_data(built, batches, console)
+        _report_replicas(replicas, agreement.workers, console)
+        if source is not None:
+            transfer = transfer_weights(built.model, built.alphabet, built.front_end, source)
+            console.print(transfer.summary(), highlight=False, markup=False, soft_wrap=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_recipe(recipe, folder / RECIPE)
+        write_configuration(
+            folder,
+            built.model,
+            built.front_end,
+            built.alphabet,
+            recipe.text.language,
+            ignore_spaces,
+            recipe.evaluation.primary,
+        )
+        lines = "".join(f"{each}\n" for each in built.skipped)
+        write_text_atomically(folder / SKIPPED, lines)
+        if transfer is not None:
+            text = json.dumps(dataclasses.asdict(transfer), indent=1, ensure_ascii=False)
+            write_text_atomically(folder / INITIAL, text + "\n")
+    if agreement.from_chief(transfer is not None):
+        agreement.take_chiefs(built.model.variables)
 
     schedule = build_schedule(
         training.schedule,
@@ -109,20 +144,22 @@ def train_recipe(
         warmup_steps=training.warmup_steps,
         **_given(anneal_factor=training.anneal_factor),
     )
-    built.model.compile(
-        build_optimizer(
-            training.optimizer,
-            schedule,
-            clip_norm=training.clip_norm,
-            weight_decay=training.weight_decay,
-            momentum=training.momentum,
-            nesterov=training.nesterov,
-            ema_momentum=training.ema_momentum,
-            accumulate_steps=training.accumulate_steps,
+    with strategy.scope():
+        built.model.compile(
+            build_optimizer(
+                training.optimizer,
+                schedule,
+                clip_norm=training.clip_norm,
+                weight_decay=training.weight_decay,
+                momentum=training.momentum,
+                nesterov=training.nesterov,
+                ema_momentum=training.ema_momentum,
+                accumulate_steps=training.accumulate_steps,
+            )
         )
-    )
+        built.model.optimizer.build(built.model.trainable_variables)
 
-    def make_dataset(epoch, step):
+    def make_dataset(epoch, step, **shares):
         return training_dataset(
             built.train,
             built.front_end,
@@ -133,23 +170,40 @@ def train_recipe(
             sorta_grad=training.sorta_grad,
             augmentation=built.augmentation,
             **batching,
+            **shares,
         )
 
+    def make_shares(epoch, step):
+        def of_worker(context):
+            count = replicas // context.num_input_pipelines
+            first = context.input_pipeline_id * count
+            return make_dataset(epoch, step, replicas=replicas, own=range(first, first + count))
+
+        return strategy.distribute_datasets_from_function(of_worker)
+
+    def make_largest(**shares):
+        return made_up_batch(built.front_end, len(built.alphabet), *batches.largest, **shares)
+
+    def make_largest_shares():
+        return strategy.distribute_datasets_from_function(lambda _: make_largest(replicas=replicas))
+
+    alone = training.strategy == "default"
     return train(
         built.model,
-        make_dataset,
+        make_dataset if alone else make_shares,
         _validation(built, size, ignore_spaces),
         folder=folder,
         epochs=training.epochs,
         steps_per_epoch=batches.steps_per_epoch,
         batch_size=len(built.train) / batches.steps_per_epoch,
-        largest_batch=made_up_batch(built.front_end, len(built.alphabet), *batches.largest),
+        largest_batch=make_largest() if alone else make_largest_shares(),
         keep_start=transfer is not None,
         average_best=training.average_best,
         monitor=training.monitor,
         early_stop_patience=training.early_stop_patience,
         primary=recipe.evaluation.primary,
         console=console,
+        agreement=agreement,
     )
 
 
@@ -176,7 +230,7 @@ def check_output(folder: Path, recipe: Recipe) -> None:
             )
         return
     before = load_recipe(folder / RECIPE)
-    if before != recipe:
+    if _what_is_trained(before) != _what_is_trained(recipe):
         raise OutputError(
             f"{folder}: holds the run of another recipe. Name another --output, or delete the "
             f"folder to start anew. What differs (there, here):\n{_differences(before, recipe)}"
@@ -209,6 +263,34 @@ def _source(folder, init_from):
     return None if begun else given or recorded
 
 
+def _what_is_trained(recipe):
+    values = recipe.model_dump()
+    for section, keys in HOW_NOT_WHAT.items():
+        for key in keys:
+            del values[section][key]
+    return values
+
+
+def _require_equal_data(built, agreement):
+    """Every worker plans the batches by itself: they must have the same to plan with."""
+    digest = hashlib.sha256()
+    for example in built.train:
+        digest.update(f"{example.frames} {example.labels.tolist()}\n".encode())
+    digest = digest.hexdigest()
+    if agreement.from_chief(digest) != digest:
+        raise DistributionError(
+            "data.train_manifest: this worker has other training data than the chief (another "
+            "manifest, other files, or files that it cannot read); give all workers the same"
+        )
+    agreement.take_chiefs(built.front_end.weights)
+
+
+def _report_replicas(replicas, workers, console):
+    if replicas > 1:
+        machines = f" of {workers} workers" if workers > 1 else ""
+        console.print(f"{replicas} replicas{machines} share each batch", highlight=False)
+
+
 def _check_alphabet(folder, alphabet):
     """Refuses to go on with other symbols: the same recipe may find other transcripts."""
     path = folder / ALPHABET
@@ -221,7 +303,7 @@ def _check_alphabet(folder, alphabet):
 
 def _differences(before, now):
     lines = []
-    before, now = before.model_dump(), now.model_dump()
+    before, now = _what_is_trained(before), _what_is_trained(now)
     for section in now:
         one, other = before[section], now[section]
         if not isinstance(other, dict):

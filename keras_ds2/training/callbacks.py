@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
+from keras_ds2.training.agreement import Agreement
 from keras_ds2.training.best_epochs import BEST, BestEpochs
 from keras_ds2.training.checkpoints import CheckpointStore, save_weights
 from keras_ds2.training.history import History
@@ -56,6 +58,7 @@ class RunKeeper(keras.callbacks.Callback):
         patience: epochs without a better score before it stops, or None.
         save_minutes: minutes between checkpoints inside an epoch.
         best_epochs: keeps the weights of the best epochs; None for no such files.
+        agreement: among the workers, of which the chief alone writes; None for one worker.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class RunKeeper(keras.callbacks.Callback):
         patience: int | None,
         save_minutes: float = 10.0,
         best_epochs: BestEpochs | None = None,
+        agreement: Agreement | None = None,
     ):
         super().__init__()
         self.folder = folder
@@ -78,6 +82,7 @@ class RunKeeper(keras.callbacks.Callback):
         self.patience = patience
         self.save_seconds = 60 * save_minutes
         self.best_epochs = best_epochs
+        self.agreement = agreement or Agreement(tf.distribute.get_strategy())
         self.stop_signal = None
         self.handlers = {}
 
@@ -114,43 +119,47 @@ class RunKeeper(keras.callbacks.Callback):
             )
         if self.step == self.steps_per_epoch:
             return  # The epoch's end saves, and stops, with the epoch's scores.
-        if self.stop_signal is not None:
+        stops, saves = self.agreement.any(
+            self.stop_signal is not None, time.monotonic() - self.saved_at > self.save_seconds
+        )
+        if stops or saves:
             self._save()
+        if stops:
             raise TrainingInterrupted
-        if time.monotonic() - self.saved_at > self.save_seconds:
-            self._save()
 
     def on_epoch_end(self, epoch, logs=None):
         self.history.add(epoch, {**(logs or {}), "learning_rate": self._rate()})
         self.epoch, self.step = epoch + 1, 0
-        if self.history.best_epoch(self.monitor) == epoch:
+        if self.agreement.is_chief and self.history.best_epoch(self.monitor) == epoch:
             with averaged_weights(self.model):
                 save_weights(self.model, self.folder / BEST)
-        if self.best_epochs is not None:
-            self.best_epochs.keep(self.model, self.history)
-        self.history.write_csv(self.folder / "log.csv")
+        if self.agreement.is_chief:
+            if self.best_epochs is not None:
+                self.best_epochs.keep(self.model, self.history)
+            self.history.write_csv(self.folder / "log.csv")
         self._save()  # Last: an epoch that a checkpoint knows of is never scored again.
-        if self.best_epochs is not None:
+        if self.best_epochs is not None and self.agreement.is_chief:
             self.best_epochs.drop_others(self.history)
         if self.history.is_stale(self.monitor, self.patience):
             self.model.stop_training = True
-        if self.stop_signal is not None:
+        (stops,) = self.agreement.any(self.stop_signal is not None)
+        if stops:
             raise TrainingInterrupted
 
     def _rate(self):
         return float(self.model.optimizer.learning_rate)
 
     def _save(self):
-        self.store.save(
-            self.model,
-            {
-                "iteration": self.epoch * self.steps_per_epoch + self.step,
-                "epoch": self.epoch,
-                "step": self.step,
-                "steps_per_epoch": self.steps_per_epoch,
-                "history": self.history.rows,
-            },
-        )
+        """Every worker calls it at the same step; the chief writes."""
+        state = {
+            "iteration": self.epoch * self.steps_per_epoch + self.step,
+            "epoch": self.epoch,
+            "step": self.step,
+            "steps_per_epoch": self.steps_per_epoch,
+            "history": self.history.rows,
+        }
+        if self.agreement.is_chief:
+            self.store.save(self.model, state)
         self.saved_at = time.monotonic()
 
     def _saved(self):

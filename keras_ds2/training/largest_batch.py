@@ -17,7 +17,8 @@ def try_largest_batch(model: keras.Model, dataset: tf.data.Dataset) -> None:
 
     Args:
         model: compiled.
-        dataset: of one batch, with the element specification of the training data.
+        dataset: of one batch, with the element specification of the training data; of several
+            replicas, distributed.
 
     Raises:
         TrainingError: if memory does not suffice: which batch, and what to change.
@@ -31,7 +32,7 @@ def try_largest_batch(model: keras.Model, dataset: tf.data.Dataset) -> None:
     except (tf.errors.OpError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
-        raise TrainingError(_message(dataset, error)) from error
+        raise TrainingError(_message(model, dataset, error)) from error
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)
 
@@ -44,8 +45,11 @@ def _says_so(text):
     return any(words in text.lower() for words in _OUT_OF_MEMORY)
 
 
-def _message(dataset, error):
-    inputs, labels = next(iter(dataset))
+def _message(model, dataset, error):
+    inputs, labels, *_ = keras.tree.map_structure(
+        lambda value: model.distribute_strategy.experimental_local_results(value)[0],
+        next(iter(dataset)),
+    )
     rows, frames = inputs["features"].shape[:2]
     lines = str(error).strip().splitlines() or [type(error).__name__]
     reason = next(filter(_says_so, lines), lines[0]).strip()[:200]

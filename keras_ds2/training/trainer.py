@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 from rich.console import Console
 
+from keras_ds2.training.agreement import Agreement
 from keras_ds2.training.best_epochs import BestEpochs
 from keras_ds2.training.callbacks import (
     ProgressDisplay,
@@ -38,16 +39,20 @@ def train(
     early_stop_patience: int | None = None,
     primary: str = "wer",
     console: Console | None = None,
+    agreement: Agreement | None = None,
 ) -> History:
     """Trains until the last epoch, from the beginning or from the newest checkpoint in `folder`.
 
-    Ctrl-C and SIGTERM write a checkpoint after the step at hand.
+    Ctrl-C and SIGTERM write a checkpoint after the step at hand. Of several workers the chief alone
+    reads and writes the folder, and validates; the others get what it has read and found, and all
+    stop after the same step, whichever is asked to.
 
     Args:
-        model: compiled.
+        model: compiled; of several replicas, with its optimiser built under their strategy.
         make_dataset: from `(epoch, step)` to the dataset that starts there and holds the batches of
-            all epochs from then on.
-        validate: returns scores (`val_loss`, `val_wer`, `val_cer`) and pairs (said, recognised).
+            all epochs from then on; distributed where there are several replicas.
+        validate: called by the chief; returns scores (`val_loss`, `val_wer`, `val_cer`) and pairs
+            (said, recognised).
         folder: of the run: checkpoints, `best.weights.h5`, `log.csv` and `tensorboard/`.
         epochs: int, in all.
         steps_per_epoch: int.
@@ -60,6 +65,7 @@ def train(
         early_stop_patience: int or None.
         primary: `"wer"` or `"cer"`, shown first of the validation's scores.
         console: for progress; None for one on standard output.
+        agreement: among the workers; None for one worker.
 
     Returns:
         The history of all epochs.
@@ -71,11 +77,14 @@ def train(
             number of steps.
     """
     console = console or Console()
+    agreement = agreement or Agreement(tf.distribute.get_strategy())
     store = CheckpointStore(folder / FOLDER)
-    state = store.restore(model)
-    if state is None:
+    state = agreement.from_chief(store.restore(model) if agreement.is_chief else None)
+    if state is not None:
+        agreement.take_chiefs([*model.variables, *model.optimizer.variables])
+    else:
         state = {"epoch": 0, "step": 0, "history": [], "steps_per_epoch": steps_per_epoch}
-        if keep_start:
+        if keep_start and agreement.is_chief:
             model.optimizer.build(model.trainable_variables)
             store.save(model, {"iteration": 0, **state})
     epoch, step = state["epoch"], state["step"]
@@ -96,6 +105,9 @@ def train(
         figures, samples[:] = validate()
         return figures
 
+    def chiefs_scores():
+        return agreement.from_chief(scores() if agreement.is_chief else None)
+
     progress = EpochProgress(console, primary)
     best_epochs = BestEpochs(folder, monitored, average_best) if average_best else None
     keeper = RunKeeper(
@@ -106,6 +118,7 @@ def train(
         monitor,
         early_stop_patience,
         best_epochs=best_epochs,
+        agreement=agreement,
     )
     unfinished = epoch < epochs and not history.is_stale(monitored, early_stop_patience)
     if largest_batch is not None and unfinished:
@@ -116,7 +129,10 @@ def train(
         display = ProgressDisplay(
             progress, history, epochs, steps_per_epoch, step, batch_size, lambda: samples
         )
-        tensorboard = keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)
+        callbacks = [ValidationScores(chiefs_scores), keeper]
+        if agreement.is_chief:
+            tensorboard = keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)
+            callbacks += [tensorboard, display]
         try:
             model.fit(
                 make_dataset(epoch, step),
@@ -125,12 +141,13 @@ def train(
                 steps_per_epoch=steps_per_epoch - step,
                 shuffle=False,
                 verbose=0,
-                callbacks=[ValidationScores(scores), keeper, tensorboard, display],
+                callbacks=callbacks,
             )
         finally:
             progress.stop()
             keeper.give_back_signals()
         epoch, step = keeper.epoch, 0
-    if best_epochs is not None:
+    if best_epochs is not None and agreement.is_chief:
         best_epochs.try_average(model, scores, history, console)
+    agreement.any(False)  # No worker leaves before the chief has done.
     return history

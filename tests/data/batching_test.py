@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_ds2.data.batching import (
+    NOBODY,
     NUM_BUCKETS,
     batch_rows,
     bucket_widths,
@@ -16,6 +17,7 @@ from keras_ds2.data.batching import (
     count_shapes,
     largest_batch,
     plan_epoch,
+    share_of,
 )
 
 FRAMES = np.random.default_rng(3).integers(40, 900, 137)
@@ -210,3 +212,14 @@ def test_the_largest_batch_of_a_fixed_size():
     frames, symbols = np.array([10, 90, 30]), np.array([2, 4, 7])
     assert largest_batch(frames, symbols, 8) == (3, 90, 7)
     assert largest_batch(frames, symbols, 2) == (2, 90, 7)
+
+
+@settings(deadline=None, max_examples=60)
+@given(utterances=st.integers(1, 40), replicas=st.integers(1, 9))
+def test_shares_are_of_one_size_and_hold_every_utterance_once(utterances, replicas):
+    shares = [share_of(np.arange(utterances), replica, replicas) for replica in range(replicas)]
+    assert {len(share) for share in shares} == {math.ceil(utterances / replicas)}
+    found = np.concatenate(shares)
+    assert sorted(found[found != NOBODY]) == list(range(utterances))
+    real = [np.count_nonzero(share != NOBODY) for share in shares]
+    assert max(real) - min(real) <= 1

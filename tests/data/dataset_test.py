@@ -46,6 +46,9 @@ EVERYTHING = Augmentation(
 )
 
 
+EVERYTHING_OF_FEATURES = Augmentation(time_warp=(0.8, 1.2), gaussian_noise_stddev=0.1)
+
+
 class Corpus:
     """Examples, their front end, and what it reads of each."""
 
@@ -188,6 +191,32 @@ class TestTraining:
         ]
         assert lengths[0] == sorted(lengths[0])
         assert lengths[1] != lengths[0]
+
+    def test_shares_together_are_the_whole_batches_to_the_bit(self, precomputed):
+        """Twelve utterances in batches of five, shared by three: rows to fill up weigh nothing."""
+        options = {"seed": 3, "augmentation": EVERYTHING_OF_FEATURES, "num_buckets": 1}
+        whole = list(precomputed.training(**options).as_numpy_iterator())
+        of_two = iter(precomputed.training(replicas=3, own=[0, 1], **options).as_numpy_iterator())
+        of_one = iter(precomputed.training(replicas=3, own=[2], **options).as_numpy_iterator())
+        for inputs, labels in whole:
+            shares = [next(of_two), next(of_two), next(of_one)]
+            rows = len(inputs["features"])
+            for name in ("features", "feature_length", "label_length"):
+                part = "label" in name
+                expected = (inputs, labels)[part][name]
+                dealt = [share[part][name] for share in shares]
+                assert len({each.shape for each in dealt}) == 1
+                # Row by row: first of each share, second of each share, ...
+                found = np.stack(dealt, axis=1).reshape(-1, *expected.shape[1:])
+                np.testing.assert_array_equal(found[:rows], expected)
+                assert not found[rows:].any()
+            weights = np.stack([share[2] for share in shares], axis=1).ravel()
+            assert weights.tolist() == [1] * rows + [0] * (len(weights) - rows)
+
+    def test_shares_have_no_end(self, precomputed):
+        dataset = precomputed.training(epochs=1, replicas=2)
+        assert dataset.cardinality() == tf.data.INFINITE_CARDINALITY
+        assert len(list(dataset.take(4))) == 4  # an epoch has three
 
     def test_from_any_start_it_is_the_rest_of_the_whole(self, corpus):
         whole = content(corpus.training(seed=7, augmentation=EVERYTHING))

@@ -1,0 +1,243 @@
+"""A recipe on two replicas, of one process and of two: the weights and figures of one device."""
+
+import csv
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+
+from keras_ds2.recipe import load_recipe
+from keras_ds2.recipe.train import train_recipe
+from keras_ds2.training.cluster import Cluster
+from keras_ds2.training.distribution import DistributionError
+from keras_ds2.training.launcher import LOST, free_ports
+from tests.distributed_run import (
+    QUIET,
+    ROOT,
+    assert_same_values,
+    mirrored,
+    saved_values,
+    two_workers,
+)
+from tests.made_up_corpus import TEXTS, features_corpus, tiny_recipe
+
+EPOCHS = 7
+HALVES = pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+
+
+@pytest.fixture(scope="module")
+def recipe_file(tmp_path_factory):
+    """33 utterances in batches of 16: of the last batch of an epoch one replica has nothing.
+
+    21 steps in all, whose length is the clip: were it taken before the sum over replicas it would
+    be another.
+    """
+    folder = tmp_path_factory.mktemp("corpus")
+    features_corpus(folder, (3 * TEXTS)[:33])
+    features_corpus(folder, ("ab", "cad", "bad"), "validation", seed=100)
+    recipe = tiny_recipe(
+        folder,
+        features__normalization="corpus",
+        augmentation__time_warp=[0.9, 1.1],
+        model__dropout=0.0,
+        model__conv_type="2d",
+        model__conv_kernel_size=[[5, 3]],
+        model__conv_strides=[[2, 2]],
+        model__bidirectional=True,
+        training__batch_size=16,
+        training__epochs=EPOCHS,
+        training__num_buckets=1,
+        training__optimizer="sgd",
+        training__momentum=0.5,
+        training__learning_rate=0.1,
+        training__warmup_steps=2,
+        training__clip_norm=0.5,
+        training__weight_decay=0.01,
+    )
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(recipe.model_dump(exclude_none=True)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def one(recipe_file):
+    """The run on one device."""
+    output = recipe_file.parent / "one"
+    train_recipe(load_recipe(recipe_file), output, Console(file=io.StringIO()))
+    return output
+
+
+def log(run):
+    return list(csv.DictReader((Path(run) / "log.csv").read_text().splitlines()))
+
+
+def assert_same_run(run, expected):
+    """Weights, optimiser, moving statistics, figures of every epoch."""
+    assert_same_values(saved_values(run), saved_values(expected))
+    for found, wanted in zip(log(run), log(expected), strict=True):
+        assert found.keys() == wanted.keys()
+        for key, value in wanted.items():
+            assert float(found[key]) == pytest.approx(float(value), rel=1e-4, abs=1e-6), key
+
+
+def test_two_replicas_end_as_one(recipe_file, one, tmp_path):
+    first, second = mirrored(recipe_file, tmp_path / "run")
+    assert_same_values(second, first, atol=0)
+    assert_same_run(tmp_path / "run", one)
+
+
+def test_two_workers_end_as_one(recipe_file, one, tmp_path):
+    """Files by the chief alone; both workers have its weights."""
+    first, second = two_workers(recipe_file, tmp_path / "run")
+    assert_same_values(second, first, atol=0)
+    assert_same_run(tmp_path / "run", one)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        path.name for path in one.iterdir()
+    }
+    events = [sorted((run / "tensorboard").rglob("events*")) for run in (tmp_path / "run", one)]
+    assert len(events[0]) == len(events[1])
+
+
+@pytest.mark.slow
+@HALVES
+@pytest.mark.parametrize("train", [mirrored, two_workers])
+def test_half_precision_stays_finite_and_equal(train, policy, recipe_file, tmp_path):
+    """A loss scale this high overflows at first, in some replica before the others."""
+    changes = (
+        f"training.mixed_precision={policy}",
+        "training.optimizer=adamw",
+        "training.momentum=null",
+    )
+    first, second = train(recipe_file, tmp_path / "run", *changes)
+    assert_same_values(second, first, atol=0)
+    assert all(np.isfinite(values).all() for values in first.values())
+    rows = log(tmp_path / "run")
+    assert float(rows[-1]["loss"]) < 0.7 * float(rows[0]["loss"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("train", [mirrored, two_workers])
+def test_accumulated_and_averaged_they_end_as_one(train, recipe_file, tmp_path):
+    """Batches of so many frames, two an update: clip and averages are the update's."""
+    changes = (
+        "training.batch_size=null",
+        "training.batch_frames=300",
+        "training.accumulate_steps=2",
+        "training.ema_momentum=0.9",
+    )
+    train_recipe(load_recipe(recipe_file, changes), tmp_path / "one", Console(file=io.StringIO()))
+    first, second = train(recipe_file, tmp_path / "run", *changes)
+    assert_same_values(second, first, atol=0)
+    assert_same_run(tmp_path / "run", tmp_path / "one")
+
+
+@pytest.mark.slow
+def test_dropout_leaves_replicas_equal(recipe_file, tmp_path):
+    first, second = mirrored(recipe_file, tmp_path / "run", "model.dropout=0.2")
+    assert_same_values(second, first, atol=0)
+
+
+def start(*arguments, **environment):
+    command = [sys.executable, "-m", "keras_ds2.cli", "train", *map(str, arguments)]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **QUIET, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_epochs(run, count, *processes):
+    """Until the run's log has so many epochs; none of the processes may end before."""
+    for _ in range(2400):
+        if (run / "log.csv").exists() and len(log(run)) >= count:
+            return
+        for process in processes:
+            assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    raise AssertionError(f"{run}: not {count} epochs in four minutes")
+
+
+def workers_of(launcher):
+    """Process ids of a launcher's workers, in their order."""
+    found = {}
+    for children in Path(f"/proc/{launcher.pid}/task").glob("*/children"):
+        for pid in children.read_text().split():
+            entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            (config,) = [each for each in entries if each.startswith(b"TF_CONFIG=")]
+            found[b'"index": 1' in config] = int(pid)
+    return [found[False], found[True]]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for workers in /proc")
+class TestBrokenOff:
+    def test_a_killed_worker_is_named_and_the_run_goes_on_to_the_same_end(
+        self, recipe_file, one, tmp_path
+    ):
+        output = tmp_path / "run"
+        arguments = (recipe_file, "--output", output, "--workers", 2)
+        launcher = start(*arguments)
+        wait_for_epochs(output, 2, launcher)
+        os.kill(workers_of(launcher)[1], signal.SIGKILL)
+        _, errors = launcher.communicate(timeout=120)
+        assert launcher.returncode == 1
+        assert "worker 1 of 2 was killed by signal 9 (SIGKILL)" in errors
+        assert len(log(output)) < EPOCHS
+
+        launcher = start(*arguments)
+        shown, errors = launcher.communicate(timeout=300)
+        assert (launcher.returncode, errors) == (0, "")
+        assert "going on from epoch" in shown
+        assert_same_run(output, one)
+
+    def test_asked_to_stop_all_workers_stop_at_one_step_and_go_on(self, recipe_file, one, tmp_path):
+        output = tmp_path / "run"
+        arguments = (recipe_file, "--output", output, "--workers", 2)
+        launcher = start(*arguments)
+        wait_for_epochs(output, 2, launcher)
+        launcher.send_signal(signal.SIGTERM)
+        shown, errors = launcher.communicate(timeout=120)
+        assert launcher.returncode == 130, errors
+        assert "nothing is lost" in shown
+        assert len(log(output)) < EPOCHS
+
+        launcher = start(*arguments)
+        _, errors = launcher.communicate(timeout=300)
+        assert (launcher.returncode, errors) == (0, "")
+        assert_same_run(output, one)
+
+    def test_a_worker_whose_peer_dies_says_so_and_ends(self, recipe_file, tmp_path):
+        """As on other machines, where no launcher looks after it. Here the chief dies."""
+        output = tmp_path / "run"
+        names = tuple(f"localhost:{port}" for port in free_ports(2))
+        arguments = (recipe_file, "--output", output, "--set", "training.strategy=multi_worker")
+        chief, other = (
+            start(*arguments, TF_CONFIG=Cluster(names, index).tf_config()) for index in range(2)
+        )
+        wait_for_epochs(output, 1, chief, other)
+        chief.kill()
+        chief.communicate()
+        _, errors = other.communicate(timeout=120)
+        assert other.returncode == LOST
+        assert "another of the 2 workers has died or cannot be reached" in errors
+
+
+def test_a_batch_smaller_than_the_replicas_is_refused(recipe_file, tmp_path, monkeypatch):
+    class Eight:
+        num_replicas_in_sync = 8
+        extended = None
+
+    monkeypatch.setattr("keras_ds2.recipe.train.make_strategy", lambda *arguments, **more: Eight())
+    with pytest.raises(DistributionError, match=r"expected at least 8.* received 4"):
+        train_recipe(load_recipe(recipe_file, ["training.batch_size=4"]), tmp_path / "run")
