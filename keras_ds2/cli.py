@@ -18,13 +18,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what stands behind `keras-ds2`; None for the process's own.
 
     Returns:
-        The exit status: 0, 1 after an error, 2 for wrong usage, 130 after Ctrl-C.
+        The exit status: 0, 1 after an error, 2 for wrong usage, 75 when another worker of the same
+        training has died, 130 after Ctrl-C.
     """
     chosen = _parser().parse_args(arguments)
+    if not chosen.needs_tensorflow(chosen):
+        return _run_light(chosen)
     import_tensorflow()
     from rich.console import Console
 
+    from keras_ds2.training.agreement import WorkerLost
     from keras_ds2.training.callbacks import TrainingError, TrainingInterrupted
+    from keras_ds2.training.launcher import LOST
 
     console = Console()
     try:
@@ -33,10 +38,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print("stopped, nothing is lost: the same command goes on from here")
     except KeyboardInterrupt:
         console.print("stopped")
+    except WorkerLost as error:
+        print(f"keras-ds2: {error}", file=sys.stderr)
+        return LOST
     except (ValueError, TrainingError, ImportError, OSError) as error:
         print(f"keras-ds2: {error}", file=sys.stderr)
         return 1
     return INTERRUPTED
+
+
+def _run_light(chosen):
+    """Runs a command that computes nothing itself, without waiting for TensorFlow."""
+    try:
+        return chosen.run(chosen, None)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (ValueError, RuntimeError, OSError) as error:
+        print(f"keras-ds2: {error}", file=sys.stderr)
+        return 1
 
 
 def _parser():
@@ -45,7 +64,7 @@ def _parser():
 
     def command(run, name, text):
         added = commands.add_parser(name, help=text, description=text)
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, needs_tensorflow=lambda chosen: True)
         return added
 
     def change_keys(command):
@@ -61,6 +80,19 @@ def _parser():
     train.add_argument("recipe", help="a recipe's name (see keras-ds2 recipes) or YAML file")
     train.add_argument("--output", required=True, metavar="DIR", help="run folder")
     change_keys(train)
+    train.add_argument(
+        "--init-from",
+        metavar="RUN",
+        help="begin with the best weights of another run, as far as they fit; logits by symbol",
+    )
+    train.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="train in N processes on this machine, with a GPU each or on the processor (1)",
+    )
+    train.set_defaults(needs_tensorflow=lambda chosen: chosen.workers == 1)
 
     inspect = command(_inspect, "inspect", "show what training will see: figures, pictures, sounds")
     inspect.add_argument("recipe", help="as for train")
@@ -70,11 +102,21 @@ def _parser():
     inspect.add_argument("--samples", type=int, metavar="N", help="utterances to see and to hear")
     change_keys(inspect)
 
-    train.add_argument(
-        "--init-from",
-        metavar="RUN",
-        help="begin with the best weights of another run, as far as they fit; logits by symbol",
+    machines = command(
+        _machines, "machines", "print what starts training on several machines, and TF_CONFIG"
     )
+    machines.add_argument("hosts", nargs="+", metavar="HOST", help="the chief first")
+    machines.add_argument("--port", type=int, metavar="PORT", help="that all listen at (12345)")
+    machines.add_argument(
+        "--format", choices=("env", "slurm", "kubernetes"), default="env", help="(env)"
+    )
+    machines.add_argument("--recipe", metavar="RECIPE", help="to stand in it")
+    machines.add_argument("--output", metavar="DIR", help="run folder, to stand in it")
+    machines.add_argument("--image", metavar="IMAGE", help="of kubernetes, to stand in it")
+    machines.add_argument(
+        "--index", type=int, metavar="I", help="print the value of TF_CONFIG of this host alone"
+    )
+    machines.set_defaults(needs_tensorflow=lambda chosen: False)
 
     evaluate = command(_evaluate, "evaluate", "score a run on a manifest: WER and CER")
     evaluate.add_argument("run_folder", metavar="RUN")
@@ -113,12 +155,31 @@ def _parser():
 
 
 def _train(chosen, console):
+    if chosen.workers > 1:
+        return _train_in_workers(chosen)
     from keras_ds2.recipe import find_recipe, load_recipe
     from keras_ds2.recipe.train import train_recipe
 
     recipe = load_recipe(find_recipe(chosen.recipe), chosen.set)
     train_recipe(recipe, chosen.output, console, init_from=chosen.init_from)
     console.print(f"done: {chosen.output}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _machines(chosen, console):
+    from keras_ds2.training.cluster import Cluster, addresses
+    from keras_ds2.training.machines import PORT, format_machines
+
+    workers = addresses(chosen.hosts, PORT if chosen.port is None else chosen.port)
+    if chosen.index is None:
+        given = {key: getattr(chosen, key) for key in ("recipe", "output", "image")}
+        given = {key: value for key, value in given.items() if value is not None}
+        print(format_machines(workers, chosen.format, **given), end="")
+    elif 0 <= chosen.index < len(workers):
+        print(Cluster(workers, chosen.index).tf_config())
+    else:
+        last = len(workers) - 1
+        raise ValueError(f"--index: expected 0 to {last}, received {chosen.index}")
     return 0
 
 
@@ -130,6 +191,25 @@ def _inspect(chosen, console):
     samples = {} if chosen.samples is None else {"samples": chosen.samples}
     inspect_recipe(recipe, chosen.output, console, **samples)
     return 0
+
+
+def _train_in_workers(chosen):
+    from keras_ds2.recipe import find_recipe, load_recipe
+    from keras_ds2.training.launcher import launch
+
+    changes = [*chosen.set, "training.strategy=multi_worker"]
+    load_recipe(find_recipe(chosen.recipe), changes)  # its faults are told once
+    command = [sys.executable, "-m", "keras_ds2.cli", "train", chosen.recipe]
+    command += ["--output", chosen.output]
+    command += [] if chosen.init_from is None else ["--init-from", chosen.init_from]
+    command += [part for change in changes for part in ("--set", change)]
+    return launch(command, chosen.workers)
+
+
+def _count(text):
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 1, received {text}")
+    return int(text)
 
 
 def _evaluate(chosen, console):
