@@ -49,6 +49,8 @@ class Contender:
         options: keywords to try; the fastest of those that work is kept.
         flops: floating-point operations of the work, where counted.
         threads: None for as many as the run was given.
+        process: name of a process of its own, since it sets the library up in its own way; empty
+            for the one that all of the library share.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Contender:
     options: tuple[Mapping[str, Any], ...] = ({},)
     flops: float | None = None
     threads: int | None = None
+    process: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,14 +104,7 @@ def run(benchmark: str, cases: Iterable[Case], arguments: argparse.Namespace) ->
     """Measures the cases and prints them: JSON to standard output, tables to standard error."""
     if arguments.repeats < 1 or arguments.threads < 1:
         raise SystemExit("--repeats, --threads: expected ints >= 1")
-    about = {
-        "threads": arguments.threads,
-        "repeats": arguments.repeats,
-        "quick": arguments.quick,
-        "machine": machine(),
-        **commit(),
-        "versions": versions(),
-    }
+    about = {"threads": arguments.threads, "repeats": arguments.repeats, **about_run(arguments)}
     chosen = _chosen(list(cases), arguments.only)
     for case in chosen:
         measured = measure(
@@ -194,7 +190,7 @@ def _prepared(workers, contenders, threads, limit_s, too_slow):
     Returns:
         Name to work; name to what to report of the options; name to why it was skipped.
     """
-    workers.start({(each.library, each.threads or threads) for each in contenders})
+    workers.start({(each.library, each.threads or threads, each.process) for each in contenders})
     ready, facts, skipped = {}, {}, {}
     for each in contenders:
         works, failed = [], {}
@@ -207,7 +203,12 @@ def _prepared(workers, contenders, threads, limit_s, too_slow):
             limit = limit_s if len(each.options) > 1 else None
             try:
                 work = workers.prepare(
-                    each.library, each.threads or threads, each.make, parameters, limit
+                    each.library,
+                    each.threads or threads,
+                    each.make,
+                    parameters,
+                    limit,
+                    each.process,
                 )
             except WorkRefused as refusal:
                 failed[named] = str(refusal)
@@ -291,6 +292,16 @@ def table(line: Mapping[str, Any]) -> str:
     known = (*known, "peer_to_ours", "ours_to_limit")
     rows += [f"  {key}: {value}" for key, value in line.items() if key not in known]
     return "\n".join([*rows, ""])
+
+
+def about_run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Where, with what and in which state of the checkout."""
+    return {
+        "quick": arguments.quick,
+        "machine": machine(),
+        **commit(),
+        "versions": versions(),
+    }
 
 
 def machine() -> dict[str, Any]:

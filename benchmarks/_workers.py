@@ -21,7 +21,7 @@ class WorkTooSlow(RuntimeError):
 
 
 class Workers:
-    """A process for each library and number of threads, all ended at exit.
+    """A process for each library, number of threads and name, all ended at exit.
 
     A script's functions are handed over by name, so it must be importable without side effects.
     """
@@ -42,14 +42,14 @@ class Workers:
             process.join()
             process.close()
 
-    def start(self, libraries: Iterable[tuple[str, int]]) -> None:
-        """Starts the processes of these libraries and threads, as far as they are installed.
+    def start(self, libraries: Iterable[tuple[str, int, str]]) -> None:
+        """Starts the processes of these libraries, threads and names, as far as installed.
 
         Others are started when first asked; beforehand, all load at the same time.
         """
-        for library, threads in libraries:
+        for library, threads, name in libraries:
             if _is_installed(library):
-                self._pipe(library, threads)
+                self._pipe(library, threads, name)
 
     def prepare(
         self,
@@ -58,6 +58,7 @@ class Workers:
         make: Callable[..., Callable[[], float | None]],
         parameters: Mapping[str, Any],
         limit_s: float | None = None,
+        name: str = "",
     ) -> "Work":
         """Makes work and does it a few times, so that it is compiled and warm.
 
@@ -67,12 +68,13 @@ class Workers:
             make: see `Contender`.
             parameters: of `make`.
             limit_s: float, how long to wait, or None.
+            name: of the process, where the library's one is not to be shared.
 
         Raises:
             WorkRefused: if the library is not installed, or the work fails.
             WorkTooSlow: after `limit_s`.
         """
-        pipe = self._pipe(library, threads)
+        pipe = self._pipe(library, threads, name)
         _ask(pipe, (_load, make))  # time counts from here
         return Work(pipe, *_ask(pipe, (_prepare, make, parameters), limit_s))
 
@@ -80,8 +82,8 @@ class Workers:
         """Calls a function once in a library's process."""
         return _ask(self._pipe(library, threads), (_call, function, parameters))
 
-    def _pipe(self, library, threads):
-        key = library, threads
+    def _pipe(self, library, threads, name=""):
+        key = library, threads, name
         if key not in self._pipes:
             if not _is_installed(library):
                 raise WorkRefused(f"{library} is not installed")
@@ -144,7 +146,7 @@ def _ask(pipe, request, limit_s=None):
 
 def _serve(pipe, library, threads):
     """A worker's life: answers requests until the pipe closes."""
-    _limit_threads(library, threads)
+    limit_threads(library, threads)
     works = []
     while True:
         try:
@@ -159,10 +161,16 @@ def _serve(pipe, library, threads):
             pipe.send((True, said[:300]))
 
 
-def _limit_threads(library, threads):
-    """Equal numbers of threads for all, on equally many cores; no GPU; no denormal numbers."""
-    if threads < usable_cores() and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+def limit_threads(library: str, threads: int, cores: Iterable[int] | None = None) -> None:
+    """Equal numbers of threads for all, on equally many cores; no GPU; no denormal numbers.
+
+    Args:
+        library: "tensorflow" or "torch".
+        threads: int.
+        cores: to stay on; None for the first so many.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores or sorted(os.sched_getaffinity(0))[:threads])
     os.environ |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     if library == "tensorflow":
         from keras_ds2.quiet import import_tensorflow

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import _harness, convolution
+from benchmarks import _harness, convolution, scaling
 from benchmarks._harness import Case, Contender
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +21,7 @@ SCRIPTS = {
     "train_step": "scaling_batch",
     "input_pipeline": "flac_to_batches",
     "streaming": "paper_2",
+    "scaling": "devices_2x80",
 }
 NO_LIBRARY = "json"  # for contenders that need none: a worker sets nothing up for it
 
@@ -176,6 +177,30 @@ def test_every_script_lists_its_cases(quick):
         for case in cases:
             json.dumps(case.shapes)
             assert all(each.flops is None or each.flops > 0 for each in case.contenders)
+
+
+SIMULATED = {"step_ms": 1000.0, "parameters": 25_000_000, "small_sums": 0, "latency_us": 0.0}
+
+
+class TestSimulatedScaling:
+    def test_by_hand(self):
+        """100 MB over 1 GB/s: on two machines each sends and receives them once, 100 ms."""
+        rows = scaling.simulate([1, 2, 4], bandwidth_gb_per_s=1.0, **SIMULATED)
+        assert [row["communication_ms"] for row in rows] == [0, 100, 150]
+        assert [row["weak_step_ms"] for row in rows] == [1000, 1100, 1150]
+        assert [row["strong_step_ms"] for row in rows] == [1000, 600, 400]
+        assert rows[1]["weak_efficiency"] == pytest.approx(1000 / 1100, rel=1e-3)
+        assert rows[2]["strong_efficiency"] == pytest.approx(1000 / (4 * 400), rel=1e-3)
+
+    def test_latency_grows_with_machines_and_sums(self):
+        size = {**SIMULATED, "parameters": 0, "small_sums": 9, "latency_us": 100.0}
+        rows = scaling.simulate([1, 3], bandwidth_gb_per_s=1.0, **size)
+        # Ten sums with the gradients', each of 2 (n - 1) steps of a tenth of a ms.
+        assert [row["communication_ms"] for row in rows] == [0, 4]
+
+    def test_without_an_end_of_bandwidth_nothing_is_lost(self):
+        for row in scaling.simulate([1, 8, 64], bandwidth_gb_per_s=1e12, **SIMULATED):
+            assert row["weak_efficiency"] == row["strong_efficiency"] == 1
 
 
 def test_taps_on_padding_do_not_count():
