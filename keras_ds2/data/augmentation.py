@@ -18,6 +18,7 @@ from keras_ds2.audio.augmentation import (
 )
 from keras_ds2.data.recordings import Recordings
 from keras_ds2.features import spec_augment
+from keras_ds2.features.vocal_tract import random_vocal_tract
 
 NOISE_COLORS = {"white": white_noise, "pink": pink_noise}
 _QUIET_FRAME_MS = 10
@@ -39,6 +40,8 @@ class Augmentation:
         noise_color: of made-up noise, "white" or "pink".
         gain_db: `(min, max)` gain after the noise, dB, then clipped to full scale; features of
             normalised power undo a gain that does not overload.
+        vocal_tract: `(min, max)` length of the vocal tract over the speaker's own, of cepstra that
+            were read, see `random_vocal_tract`.
         time_warp: `(min, max)` rate of the features, 1.1 = a tenth faster; one an utterance.
         gaussian_noise_stddev: deviation of noise on the features.
         time_masks: masks in time an utterance.
@@ -59,6 +62,7 @@ class Augmentation:
     noise_recordings: Recordings | None = None
     noise_color: str = "white"
     gain_db: tuple[float, float] | None = None
+    vocal_tract: tuple[float, float] | None = None
     time_warp: tuple[float, float] | None = None
     gaussian_noise_stddev: float = 0.0
     time_masks: int = 0
@@ -129,6 +133,20 @@ class Augmentation:
             noise = random_excerpt(self.noise_recordings.draw(which), where, samples)
         snr_db = tf.random.stateless_uniform([], seeds[1], *map(float, self.noise_snr_db))
         return add_noise_at_snr(waveform, noise, snr_db)
+
+    def augment_cepstra(self, cepstra, seed):
+        """Augments one utterance's precomputed features, before anything is made of them.
+
+        Args:
+            cepstra: float32 `(frames, num_bins)`.
+            seed: int32 `(2,)`.
+
+        Returns:
+            float32 `(frames, num_bins)`.
+        """
+        if self.vocal_tract is not None:
+            cepstra = random_vocal_tract(cepstra, seed, *map(float, self.vocal_tract))
+        return cepstra
 
     def augment_features(self, features, seed):
         """Augments one utterance's features.

@@ -285,13 +285,15 @@ def hear(inputs, index, seed, front_end: FeatureFrontEnd, augmentation: Augmenta
         augmentation: changes the waveform, then the features.
 
     Returns:
-        `(inputs, features)`: the augmented waveform (features that were read stay as they are),
-        and float32 `(frames, bins)`.
+        `(inputs, features)`: the augmented waveform, or the features that were read, augmented, and
+        float32 `(frames, bins)`.
     """
     seed = tf.random.experimental.stateless_fold_in(seed, index)
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
     if front_end.kind == "log_spectrogram":
         inputs = augmentation.augment_waveform(inputs, seeds[0], front_end.sampling_rate)
+    else:
+        inputs = augmentation.augment_cepstra(inputs, seeds[0])
     return inputs, augmentation.augment_features(_features(front_end, inputs), seeds[1])
 
 

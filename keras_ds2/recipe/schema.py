@@ -189,6 +189,11 @@ class AugmentationSection(Section):
         description="[min, max] gain, dB, clipped to full scale; power-normalised features undo "
         "a gain that does not overload",
     )
+    vocal_tract: PositiveRange | None = Field(
+        None,
+        description="[min, max] length of the vocal tract over the speaker's own; of precomputed "
+        "cepstra",
+    )
     time_warp: PositiveRange | None = Field(
         None, description="[min, max] rate of the features, 1.1 = a tenth faster"
     )

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
+from keras_ds2.data.augmentation import Augmentation
 from keras_ds2.data.dataset import epoch_seed, hear
 from keras_ds2.data.manifest import ManifestError
 from keras_ds2.data.recordings import RecordingsError, read_recordings
@@ -96,7 +97,7 @@ def heard(folder, **section):
 
 
 def test_every_key_is_walked():
-    assert set(CHANGES) == set(AugmentationSection.model_fields)
+    assert {*CHANGES, "vocal_tract"} == set(AugmentationSection.model_fields)
     for key, (before, after) in CHANGES.items():
         assert {name for name in after if after[name] != before.get(name)} >= {key}
 
@@ -106,6 +107,16 @@ def test_every_key_changes_what_training_sees(folder, key):
     before, after = CHANGES[key]
     pairs = zip(heard(folder, **before), heard(folder, **after), strict=True)
     assert any(one.shape != other.shape or np.abs(one - other).max() > 0.05 for one, other in pairs)
+
+
+def test_the_key_of_cepstra_changes_what_training_sees():
+    front_end = FeatureFrontEnd(kind="precomputed", num_bins=13)
+    cepstra = tf.constant(np.random.default_rng(0).normal(size=(50, 13)), tf.float32)
+    plain, warped = (
+        hear(cepstra, 0, epoch_seed(1, 0), front_end, Augmentation(**changes))[1].numpy()
+        for changes in ({}, {"vocal_tract": (0.8, 0.9)})
+    )
+    assert np.abs(plain - warped).max() > 0.05
 
 
 def test_a_run_has_it_and_says_what_it_could_not_use(folder):

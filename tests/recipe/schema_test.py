@@ -249,3 +249,12 @@ def test_an_absolute_folder_means_the_same_anywhere(tmp_path, monkeypatch):
     recipe = load(data__folder="speech").with_absolute_folder()
     assert recipe.data.folder == str(tmp_path.resolve() / "speech")
     assert recipe.with_absolute_folder() == recipe
+
+
+def test_a_vocal_tract_belongs_to_cepstra():
+    (line,) = faults(augmentation__vocal_tract=[0.9, 1.1])
+    assert line.startswith("augmentation.vocal_tract: needs cepstra")
+    recipe = load(
+        augmentation__vocal_tract=[0.9, 1.1], features__kind="precomputed", features__num_bins=13
+    )
+    assert list(recipe.augmentation.vocal_tract) == [0.9, 1.1]
