@@ -1,0 +1,1 @@
+"""Recognition for many at once, over the network."""
