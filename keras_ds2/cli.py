@@ -1,14 +1,20 @@
 """The `keras-ds2` command: parses arguments, calls, prints."""
 
 import argparse
+import contextlib
+import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
 
 from keras_ds2.quiet import import_tensorflow
+from keras_ds2.serving.limits import Limits
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell's."""
+
+_TOKEN = "KERAS_DS2_TOKEN"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,7 +139,9 @@ def _parser():
     transcribe.add_argument("--json", action="store_true", help="print a JSON object a line")
 
     stream = command(_stream, "stream", "write down a recording while it is heard")
-    stream.add_argument("run_folder", metavar="RUN")
+    stream.add_argument(
+        "run", metavar="RUN", help="a run folder, or the URL of a server: http://127.0.0.1:8000"
+    )
     stream.add_argument(
         "file",
         metavar="FILE",
@@ -143,6 +151,27 @@ def _parser():
     stream.add_argument("--chunk-ms", type=float, metavar="MS", help="computed at a time")
     stream.add_argument("--endpoint-ms", type=float, metavar="MS", help="silence that ends speech")
     stream.add_argument("--json", action="store_true", help="print a JSON object a chunk")
+
+    serve = command(_serve, "serve", "recognise live speech and files over the network")
+    serve.add_argument("run_folder", metavar="RUN")
+    serve.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="(127.0.0.1)")
+    serve.add_argument("--port", type=int, default=8000, metavar="N", help="(8000); 0: a free one")
+    serve.add_argument("--chunk-ms", type=float, metavar="MS", help="computed at a time")
+    serve.add_argument("--tls-certificate", metavar="FILE", help="PEM, with its chain")
+    serve.add_argument("--tls-key", metavar="FILE", help="PEM")
+    serve.add_argument(
+        "--log-text", action="store_true", help="write what was recognised to the log"
+    )
+    serve.epilog = f"With {_TOKEN} set, clients have to bring that token."
+    bounds = serve.add_argument_group("bounds")
+    for field in dataclasses.fields(Limits):
+        bounds.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            type=field.type,
+            default=field.default,
+            metavar="N",
+            help=f"{field.metadata['meaning']} ({field.default:g})",
+        )
 
     demo = command(
         _demo, "demo", "make a corpus of speech, train on it, transcribe, draw a picture"
@@ -245,19 +274,53 @@ def _transcribe(chosen, console):
 
 
 def _stream(chosen, console):
+    options = {"endpoint_ms": chosen.endpoint_ms, "realtime": chosen.realtime}
+    if "://" in chosen.run:
+        if chosen.chunk_ms is not None:
+            raise ValueError("--chunk-ms: a server has its own; give it to keras-ds2 serve")
+        with _extra("serve"):
+            from keras_ds2.serving.client import show_server_stream
+        token = os.environ.get(_TOKEN)
+        show_server_stream(
+            chosen.run, chosen.file, console, as_json=chosen.json, token=token, **options
+        )
+        return 0
     from keras_ds2.recognition import Recognizer
     from keras_ds2.recognition.live import show_stream
 
-    show_stream(
-        Recognizer.load(chosen.run_folder),
-        chosen.file,
-        console,
-        as_json=chosen.json,
-        realtime=chosen.realtime,
-        chunk_ms=chosen.chunk_ms,
-        endpoint_ms=chosen.endpoint_ms,
-    )
+    recognizer = Recognizer.load(chosen.run)
+    options["chunk_ms"] = chosen.chunk_ms
+    show_stream(recognizer, chosen.file, console, as_json=chosen.json, **options)
     return 0
+
+
+def _serve(chosen, console):
+    from keras_ds2.recognition import Recognizer
+
+    with _extra("serve"):
+        from keras_ds2.serving.run import serve_recognizer
+    names = [field.name for field in dataclasses.fields(Limits)]
+    return serve_recognizer(
+        Recognizer.load(chosen.run_folder),
+        Limits(**{name: getattr(chosen, name) for name in names}),
+        host=chosen.host,
+        port=chosen.port,
+        certificate=chosen.tls_certificate,
+        key=chosen.tls_key,
+        chunk_ms=chosen.chunk_ms,
+        token=os.environ.get(_TOKEN),
+        log_text=chosen.log_text,
+    )
+
+
+@contextlib.contextmanager
+def _extra(name):
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"this command needs {error.name}; install it with: pip install 'keras-ds2[{name}]'"
+        ) from error
 
 
 def _demo(chosen, console):

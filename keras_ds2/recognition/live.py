@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -17,7 +17,7 @@ from rich.text import Text
 from keras_ds2.audio.io import read_audio
 from keras_ds2.data.features_file import read_features
 from keras_ds2.recognition.recognizer import Recognizer
-from keras_ds2.streaming import Final, Partial, StreamingSession
+from keras_ds2.streaming import Final, Partial, StreamingSession, Word
 
 
 def show_stream(
@@ -39,32 +39,56 @@ def show_stream(
     Returns:
         The whole text.
     """
-    shown = None
+    with shown_partials(console, as_json=as_json) as show:
+        final = stream_source(
+            recognizer,
+            source,
+            pipe=sys.stdin.buffer,
+            report=lambda session, partial: show(session.seconds, partial),
+            **options,
+        )
+    print_final(final.text, final.words, final.seconds, as_json=as_json)
+    return final
+
+
+@contextlib.contextmanager
+def shown_partials(
+    console: Console, *, as_json: bool
+) -> Iterator[Callable[[float, Partial], None]]:
+    """Shows text as it settles, in one of the ways of `show_stream`.
+
+    Yields:
+        A function of the seconds heard and the text so far.
+    """
+    before = None
     moving = console.is_terminal and not as_json
     with Live(console=console, transient=True) if moving else contextlib.nullcontext() as live:
 
-        def report(session, partial):
-            nonlocal shown
+        def show(seconds, partial):
+            nonlocal before
             if as_json:
-                row = {"seconds": round(session.seconds, 3), **dataclasses.asdict(partial)}
+                row = {"seconds": round(seconds, 3), **dataclasses.asdict(partial)}
                 print(json.dumps(row, ensure_ascii=False), flush=True)
             elif moving:
                 end = "  endpoint" if partial.endpoint else ""
                 live.update(Text.assemble(partial.stable, (partial.tentative + end, "dim")))
-            elif partial != shown:
+            elif partial != before:
                 end = "\tendpoint" if partial.endpoint else ""
                 text = f"{partial.stable}|{partial.tentative}{end}"
-                print(f"{session.seconds:.2f}\t{text}", flush=True)
-            shown = partial
+                print(f"{seconds:.2f}\t{text}", flush=True)
+            before = partial
 
-        final = stream_source(recognizer, source, pipe=sys.stdin.buffer, report=report, **options)
+        yield show
+
+
+def print_final(text: str, words: Sequence[Word], seconds: float, *, as_json: bool) -> None:
+    """Prints a whole text; its words too in JSON."""
     if as_json:
-        words = [dataclasses.asdict(word) for word in final.words]
-        row = {"seconds": round(final.seconds, 3), "text": final.text, "words": words}
+        rows = [dataclasses.asdict(word) for word in words]
+        row = {"seconds": round(seconds, 3), "text": text, "words": rows}
         print(json.dumps(row, ensure_ascii=False), flush=True)
     else:
-        print(final.text, flush=True)
-    return final
+        print(text, flush=True)
 
 
 def stream_source(
@@ -98,7 +122,12 @@ def stream_source(
     session = recognizer.stream(chunk_ms=chunk_ms, endpoint_ms=endpoint_ms)
     size = session.step.chunk_shape[0]
     if source == "-":
-        chunks = _piped(pipe, size, session)
+        if len(session.step.chunk_shape) > 1:
+            raise ValueError(
+                "-: expected the path of a .npy file: this model reads precomputed features, and "
+                "standard input brings samples"
+            )
+        chunks = piped_samples(pipe, size)
     else:
         chunks = _read(recognizer.front_end, source, size)
     begin = time.monotonic()
@@ -119,12 +148,12 @@ def _read(front_end, source, size) -> Iterator[np.ndarray]:
         yield inputs[start : start + size]
 
 
-def _piped(pipe, size, session) -> Iterator[np.ndarray]:
-    if len(session.step.chunk_shape) > 1:
-        raise ValueError(
-            "-: expected the path of a .npy file: this model reads precomputed features, and "
-            "standard input brings samples"
-        )
+def piped_samples(pipe: BinaryIO, size: int) -> Iterator[np.ndarray]:
+    """Raw int16 samples, little endian, one channel, so many at a time.
+
+    Raises:
+        ValueError: if the pipe ends amid a sample.
+    """
     while content := pipe.read(2 * size):
         if len(content) % 2:
             raise ValueError(

@@ -120,7 +120,7 @@ class Recognizer:
             waveform, inputs = None, self._read_features(source)
             seconds = len(inputs) * self.front_end.hop_ms / 1000
         else:
-            waveform = self._read_waveform(source, sampling_rate)
+            waveform = self.read_waveform(source, sampling_rate)
             seconds = len(waveform) / self.front_end.sampling_rate
             waveform = inputs = np.asarray(self.front_end.trim(waveform))
         features = tf.cast(self._front(tf.constant(inputs)[tf.newaxis]), tf.float32)
@@ -192,7 +192,16 @@ class Recognizer:
             session.restore(state)
         return session
 
-    def _read_waveform(self, source, sampling_rate):
+    def read_waveform(self, source, sampling_rate: int | None = None) -> np.ndarray:
+        """Reads a recording as `recognize` does: float32 `(samples,)` at the model's rate.
+
+        Args:
+            source: path, bytes or waveform, as for `recognize`.
+            sampling_rate: Hz, of a waveform.
+
+        Raises:
+            AudioError, ValueError: as for `recognize`.
+        """
         rate = self.front_end.sampling_rate
         if isinstance(source, str | os.PathLike | bytes):
             name = "audio bytes" if isinstance(source, bytes) else os.fspath(source)

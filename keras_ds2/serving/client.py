@@ -1,0 +1,184 @@
+"""A client of `keras-ds2 serve`: audio to a server, its text back."""
+
+import dataclasses
+import json
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+from rich.console import Console
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.sync.client import connect
+
+from keras_ds2.audio.io import read_audio
+from keras_ds2.recognition.live import piped_samples, print_final, shown_partials
+from keras_ds2.streaming import Partial, Word
+
+_PIECE_SECONDS = 0.1
+
+
+class ServerError(ValueError):
+    """A server that cannot be reached, or does not do what it was asked: the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerFinal:
+    """The whole text, as a server gives it.
+
+    Attributes:
+        text: of all audio sent.
+        words: each with its time and confidence.
+        seconds: length of what was heard.
+        delay: seconds from the last sample sent to the text.
+    """
+
+    text: str
+    words: tuple[Word, ...]
+    seconds: float
+    delay: float
+
+
+def stream_to_server(
+    url: str,
+    chunks: Iterable[np.ndarray],
+    sampling_rate: int,
+    *,
+    report: Callable[[float, Partial], None] = lambda seconds, partial: None,
+    token: str | None = None,
+    endpoint_ms: float | None = None,
+) -> ServerFinal:
+    """Sends samples as they come.
+
+    Args:
+        url: of the server, such as `http://127.0.0.1:8000`.
+        chunks: int16 arrays `(samples,)`, of any lengths.
+        sampling_rate: Hz; a server takes no other than its model's: see `model_facts`.
+        report: called with the seconds computed and the text so far, when it has changed.
+        token: the server's, where it has one.
+        endpoint_ms: silence that makes an endpoint; None for the server's.
+
+    Returns:
+        The whole text.
+
+    Raises:
+        ServerError: if the server cannot be reached, or refuses.
+    """
+    start = {"type": "start", "sampling_rate": sampling_rate, "encoding": "pcm16"}
+    start |= {"endpoint_ms": endpoint_ms, "token": token}
+    start = {name: value for name, value in start.items() if value is not None}
+    final = None
+
+    def heard(message):
+        nonlocal final
+        fields = json.loads(message)
+        kind = fields.pop("type")
+        if kind == "error":
+            raise ServerError(f"{url}: {fields['message']}")
+        if kind == "partial":
+            report(fields.pop("seconds"), Partial(**fields))
+        if kind == "final":
+            final = fields
+
+    def hear_what_came():
+        while True:
+            try:
+                heard(socket.recv(timeout=0))
+            except TimeoutError:
+                return
+
+    try:
+        with connect(_address(url, "/v1/stream", "ws"), compression=None) as socket:
+            try:
+                socket.send(json.dumps(start))
+                heard(socket.recv())
+                for chunk in chunks:
+                    socket.send(np.ascontiguousarray(chunk, "<i2").tobytes())
+                    hear_what_came()
+                sent = time.monotonic()
+                socket.send(json.dumps({"type": "end"}))
+                while final is None:
+                    heard(socket.recv())
+            except ConnectionClosed:
+                while True:  # what it said before it closed
+                    heard(socket.recv())
+    except (OSError, InvalidHandshake, ConnectionClosed) as error:
+        raise ServerError(f"{url}: cannot be reached, or broke off: {error}") from error
+    words = tuple(Word(**word) for word in final["words"])
+    return ServerFinal(final["text"], words, final["seconds"], time.monotonic() - sent)
+
+
+def model_facts(url: str) -> dict:
+    """What a server says of its model: `sampling_rate`, `streams`, `latency_ms` and others.
+
+    Raises:
+        ServerError: if it cannot be reached.
+    """
+    try:
+        with urllib.request.urlopen(_address(url, "/v1/model", "http"), timeout=10) as answer:
+            return json.load(answer)
+    except (OSError, ValueError) as error:
+        raise ServerError(f"{url}: cannot be reached, or is no keras-ds2 serve: {error}") from error
+
+
+def show_server_stream(
+    url: str,
+    source: str,
+    console: Console,
+    *,
+    as_json: bool = False,
+    realtime: bool = False,
+    token: str | None = None,
+    endpoint_ms: float | None = None,
+) -> ServerFinal:
+    """As `recognition.live.show_stream`, but a server recognises.
+
+    Args:
+        url: of the server.
+        source: path of a recording, or `"-"` for raw int16 samples from standard input.
+        console: shows it.
+        as_json: print JSON objects.
+        realtime: whether to send as slowly as it was spoken.
+        token: the server's.
+        endpoint_ms: see `stream_to_server`.
+
+    Raises:
+        ServerError, AudioError, ValueError: see `stream_to_server`, `show_stream`.
+    """
+    rate = model_facts(url)["sampling_rate"]
+    size = int(_PIECE_SECONDS * rate)
+    if source == "-":
+        chunks = piped_samples(sys.stdin.buffer, size)
+    else:
+        integers = np.clip(np.round(32768 * read_audio(source, rate)), -32768, 32767)
+        chunks = (integers[place : place + size] for place in range(0, len(integers), size))
+    with shown_partials(console, as_json=as_json) as show:
+        final = stream_to_server(
+            url,
+            _as_spoken(chunks, rate) if realtime else chunks,
+            rate,
+            report=show,
+            token=token,
+            endpoint_ms=endpoint_ms,
+        )
+    print_final(final.text, final.words, final.seconds, as_json=as_json)
+    return final
+
+
+def _as_spoken(chunks, rate) -> Iterator[np.ndarray]:
+    begin, spoken = time.monotonic(), 0.0
+    for chunk in chunks:
+        spoken += len(chunk) / rate
+        time.sleep(max(0.0, begin + spoken - time.monotonic()))
+        yield chunk
+
+
+def _address(url, path, scheme):
+    parts = urlsplit(url)
+    known = {"http": "", "https": "s", "ws": "", "wss": "s"}
+    if parts.scheme not in known or not parts.netloc:
+        raise ServerError(f"{url}: expected a server's URL, such as http://127.0.0.1:8000")
+    path = parts.path.rstrip("/") + path
+    return urlunsplit((scheme + known[parts.scheme], parts.netloc, path, "", ""))
