@@ -151,7 +151,8 @@ const spectrogram = new Spectrogram(element("spectrogram"));
 
 // ---- recognition: live, or of the whole ----
 
-const toPcm = (samples) => Int16Array.from(samples, (value) => Math.max(-32768, Math.min(32767, Math.round(32768 * value))));
+// A browser reads int16 to floats with these two scales: what it decoded comes back as it was.
+const toPcm = (samples) => Int16Array.from(samples, (value) => Math.round(Math.max(-1, Math.min(1, value)) * (value < 0 ? 32768 : 32767)));
 
 class LiveStream {
   constructor() {
@@ -270,12 +271,13 @@ async function fromMicrophone(take) {
 }
 
 async function samplesOf(file) {
-  const decoded = await new AudioContext().decodeAudioData(await file.arrayBuffer());
-  const offline = new OfflineAudioContext(1, Math.max(1, Math.ceil(decoded.duration * model.sampling_rate)), model.sampling_rate);
-  const source = new AudioBufferSourceNode(offline, { buffer: decoded });
-  source.connect(offline.destination);
-  source.start();
-  return (await offline.startRendering()).getChannelData(0);
+  // A context of the model's rate decodes to that rate, and leaves a file alone that has it.
+  const decoded = await new OfflineAudioContext(1, 1, model.sampling_rate).decodeAudioData(await file.arrayBuffer());
+  const mono = new Float32Array(decoded.length);
+  for (let channel = 0; channel < decoded.numberOfChannels; channel++) {
+    decoded.getChannelData(channel).forEach((value, index) => { mono[index] += value / decoded.numberOfChannels; });
+  }
+  return mono;
 }
 
 // ---- what a person does ----
@@ -338,18 +340,21 @@ async function open(file) {
   if (!file || going) return;
   going = { stop: async () => {} };
   element("speak").disabled = true;
-  const { recognition, take } = begin(`Reading ${file.name}`);
+  let recognition;
   try {
+    shown.clear();
     const samples = await samplesOf(file).catch(() => { throw new Error(`${file.name}: this browser cannot read it as audio`); });
+    const begun = begin(`Reading ${file.name}`);
+    recognition = begun.recognition;
     const piece = Math.round(model.sampling_rate / 10);
     for (let start = 0; start < samples.length; start += piece) {
-      await take(samples.subarray(start, start + piece));
+      await begun.take(samples.subarray(start, start + piece));
       await new Promise((resolve) => setTimeout(resolve)); // lets the picture be drawn
     }
     await finish(recognition);
     over();
   } catch (error) {
-    recognition.socket?.close();
+    recognition?.socket?.close();
     over(error);
   }
 }

@@ -1,0 +1,429 @@
+"""Whatever a client does, it is let go for a reason, and the others are served."""
+
+import concurrent.futures
+import contextlib
+import json
+import socket as sockets
+import struct
+import time
+import urllib.error
+
+import numpy as np
+import pytest
+import tensorflow_io as tfio
+
+from keras_ds2.serving.limits import Limits
+from tests.audio.made_up_audio import wav
+from tests.serving.made_up_server import (
+    END,
+    START,
+    ask,
+    closed,
+    expected,
+    hear_kind,
+    pcm,
+    refused,
+    say,
+    service_of,
+    serving,
+    talking,
+    transcript,
+    wait_until,
+)
+from tests.streaming.made_up_streams import RATE
+
+SPEECH = pcm(6000)
+TEXT = expected(SPEECH)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serving(max_message_bytes=2**16, max_file_bytes=2**18, max_file_seconds=20) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _others_are_served(request):
+    """After every test on the shared server someone else is, and nobody is left inside."""
+    yield
+    if "server" in request.fixturenames:
+        made = request.getfixturevalue("server")
+        assert transcript(made, SPEECH)["text"] == TEXT
+        wait_until(lambda: not service_of(made)._inside)
+
+
+def raw(server):
+    """A TCP connection."""
+    host, port = server.url.removeprefix("http://").split(":")
+    connection = sockets.create_connection((host, int(port)), timeout=60)
+    return contextlib.closing(connection)
+
+
+UPGRADE = (
+    b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+def upgrade(connection, *frames):
+    """Makes a WebSocket of it, and sends frames."""
+    connection.sendall(UPGRADE)
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        answer += connection.recv(1)
+    assert answer.startswith(b"HTTP/1.1 101")
+    connection.sendall(b"".join(frames))
+
+
+def frame(opcode, content=b"", fin=True, length=None):
+    """A masked frame, whose length may be a lie."""
+    length = len(content) if length is None else length
+    head = bytes([opcode | (0x80 if fin else 0), 0x80 | 127]) + struct.pack(">Q", length)
+    return head + bytes(4) + content
+
+
+class TestFirstMessage:
+    @pytest.mark.parametrize(
+        ("change", "code", "words"),
+        [
+            ({"sampling_rate": 44100}, 1003, "expected the model's 8000 Hz, received 44100"),
+            ({"sampling_rate": "8000"}, 1003, "sampling_rate: expected the model's 8000 Hz"),
+            ({"sampling_rate": None}, 1003, "received null"),
+            ({"sampling_rate": True}, 1003, "received true"),
+            ({"encoding": "opus"}, 1003, "encoding: expected pcm16 or float32, received 'opus'"),
+            ({"encoding": ["pcm16"]}, 1003, "encoding: expected pcm16 or float32"),
+            ({"endpoint_ms": -1}, 1007, "endpoint_ms: expected ms > 0, received -1"),
+            ({"endpoint_ms": float("nan")}, 1007, "endpoint_ms: expected ms > 0"),
+            ({"token": 5}, 1007, "token: expected a string"),
+            ({"type": "begin"}, 1007, 'type: expected "start"'),
+            ({"path": "/etc/passwd"}, 1007, "'path': unknown key"),
+        ],
+    )
+    def test_one_that_asks_for_something_else(self, server, change, code, words):
+        with talking(server, {**START, **change}) as socket:
+            found, message = refused(socket)
+        assert found == code
+        assert words in message
+
+    @pytest.mark.parametrize(
+        "first", ["", "hello", "[1]", "[" * 9000, "é" * 500, b"\x00\x01", b"", "null", "1" * 9000]
+    )
+    def test_one_that_is_garbage(self, server, first):
+        with talking(server, None) as socket:
+            say(socket, first)
+            code, message = refused(socket)
+        assert code == 1007
+        assert message.startswith('expected {"type": "start"')
+        assert len(message) < 200
+
+
+class TestAudio:
+    def test_half_a_sample(self, server):
+        with talking(server) as socket:
+            socket.send(b"123")
+            assert refused(socket) == (
+                1007,
+                "audio: expected whole pcm16 samples of 2 bytes, received 3 bytes",
+            )
+
+    @pytest.mark.parametrize("message", ["stop", '{"type": "end", "more": 1}', '{"type": "start"}'])
+    def test_text_that_is_no_end(self, server, message):
+        with talking(server) as socket:
+            say(socket, message)
+            assert refused(socket)[0] == 1007
+
+    def test_anything_behind_the_end(self, server):
+        with talking(server) as socket:
+            socket.send(pcm(40000).tobytes()[: 2**16])
+            say(socket, END)
+            socket.send(b"1234")
+            assert closed(socket) in (1000, 1007)
+
+    def test_a_message_that_is_too_long(self, server):
+        with talking(server) as socket:
+            hear_kind(socket, "ready")
+            with contextlib.suppress(Exception):
+                socket.send(bytes(10 * 2**20))
+            assert closed(socket) == 1009
+
+    def test_a_message_in_pieces_that_is_too_long(self, server):
+        with raw(server) as connection:
+            upgrade(connection, frame(1, json.dumps(START).encode()))
+            connection.sendall(frame(2, bytes(2**15), fin=False))
+            connection.sendall(frame(0, bytes(2**15), fin=False))
+            connection.sendall(frame(0, b"", fin=False, length=1))
+            received = b""
+            with contextlib.suppress(OSError):
+                while piece := connection.recv(2**16):
+                    received += piece
+        assert struct.pack(">H", 1009) in received
+
+    def test_ten_times_real_time_is_read_no_faster_than_computed(self):
+        speech = pcm(80000)
+        with serving(max_waiting_seconds=0.5, max_message_bytes=8000) as server:
+            waiting = []
+            with streams_of(server) as opened, talking(server) as socket:
+                wait_until(lambda: opened)
+                stream, put = opened[0], opened[0].put
+
+                def put_and_look(samples):
+                    put(samples)
+                    waiting.append(stream.waiting_seconds)
+
+                stream.put = put_and_look
+                for start in range(0, len(speech), 4000):
+                    socket.send(speech[start : start + 4000].tobytes())
+                say(socket, END)
+                assert hear_kind(socket, "final")["text"] == expected(speech)
+        assert len(waiting) == 20
+        assert 0.5 < max(waiting) <= 0.5 + 0.5
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"\xff" * 500,
+            frame(3, b"?"),  # an opcode that is none
+            frame(1, b"\xff\xfe"),  # text that is no UTF-8
+            frame(2, b"1", length=2**62),
+            frame(0, b"a piece of nothing"),
+            frame(9, bytes(200)),  # a ping of more than 125 bytes
+        ],
+    )
+    def test_garbage_frames(self, server, content):
+        with raw(server) as connection:
+            upgrade(connection, content)
+            connection.settimeout(20)
+            while connection.recv(2**16):  # it says what it says, and closes
+                pass
+
+
+@contextlib.contextmanager
+def streams_of(server):
+    """The streams that are opened from here on."""
+    dispatch, opened = service_of(server).dispatch, []
+    original = dispatch.open
+
+    def remember(*arguments):
+        opened.append(original(*arguments))
+        return opened[-1]
+
+    dispatch.open = remember
+    yield opened
+    dispatch.open = original
+
+
+class TestTime:
+    def test_who_says_nothing_first_is_let_go(self):
+        with serving(idle_seconds=0.3) as server, talking(server, None) as socket:
+            assert refused(socket) == (1008, "nothing came for 0.3 s")
+
+    def test_who_falls_silent_gets_the_text_so_far(self):
+        with serving(idle_seconds=1) as server, talking(server) as socket:
+            socket.send(SPEECH.tobytes())
+            final = hear_kind(socket, "final")
+            assert (final["text"], final["complete"]) == (TEXT, False)
+            assert refused(socket) == (1008, "nothing came for 1 s")
+
+    def test_who_sends_too_much_gets_the_text_of_what_is_allowed(self):
+        with serving(max_session_seconds=0.75) as server, talking(server) as socket:
+            with contextlib.suppress(Exception):
+                socket.send(pcm(20000).tobytes())
+            final = hear_kind(socket, "final")
+            assert final["seconds"] == 0.75
+            assert (final["text"], final["complete"]) == (expected(pcm(20000)[:6000]), False)
+            assert refused(socket) == (1008, "a stream may last 0.75 s; open another")
+
+    def test_who_trickles_is_bounded_by_the_clock(self):
+        with serving(max_session_seconds=1.0) as server, talking(server) as socket:
+            begin = time.monotonic()
+            with contextlib.suppress(Exception):
+                while time.monotonic() < begin + 30:
+                    socket.send(bytes(2))
+                    time.sleep(0.05)
+            assert time.monotonic() < begin + 30
+            assert hear_kind(socket, "final")["complete"] is False
+            assert refused(socket)[0] == 1008
+
+    def test_a_half_open_connection_is_let_go(self):
+        with serving(idle_seconds=0.5, send_seconds=0.5) as server, raw(server) as connection:
+            upgrade(connection, frame(1, json.dumps(START).encode()))
+            wait_until(lambda: service_of(server)._inside)
+            # No word any more, no answer to the close: as one whose cable was pulled.
+            wait_until(lambda: not service_of(server)._inside)
+            wait_until(lambda: not server.server_state.connections)
+
+    @pytest.mark.parametrize("content", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+    def test_a_connection_that_never_asks_is_let_go(self, content):
+        with serving(idle_seconds=0.3) as server, raw(server) as connection:
+            connection.sendall(content)
+            wait_until(lambda: server.server_state.connections)
+            wait_until(lambda: not server.server_state.connections)
+            with contextlib.suppress(ConnectionError):
+                assert connection.recv(10) == b""
+
+    def test_a_body_that_comes_too_slowly(self):
+        with serving(upload_seconds=0.3) as server, raw(server) as connection:
+            connection.sendall(
+                b"POST /v1/transcribe HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"
+            )
+            assert connection.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_a_client_that_never_reads_holds_up_nobody_and_is_let_go():
+    with (
+        serving(send_seconds=0.5) as server,
+        streams_of(server) as opened,
+        raw(server) as connection,
+    ):
+        upgrade(connection, frame(1, json.dumps(START).encode()))
+        wait_until(lambda: opened)
+        # As when more was written to it than the system keeps for who does not read.
+        (protocol,) = server.server_state.connections
+        protocol.loop.call_soon_threadsafe(protocol.pause_writing)
+        connection.sendall(frame(2, SPEECH.tobytes()))
+        assert transcript(server, SPEECH)["text"] == TEXT
+        wait_until(lambda: not service_of(server)._inside)
+        wait_until(lambda: not server.server_state.connections)
+        assert opened[0]._closed
+
+
+class TestCrowds:
+    def test_one_session_too_many_is_told_to_come_again(self):
+        with serving(max_sessions=2) as server, contextlib.ExitStack() as inside:
+            for _ in range(2):
+                hear_kind(inside.enter_context(talking(server)), "ready")
+            with talking(server) as socket:
+                assert refused(socket) == (1013, "the server is full; try again in a moment")
+            status, headers, _ = ask(server, "/v1/transcribe", wav(SPEECH / 32768, RATE))
+            assert (status, headers["retry-after"]) == (503, "5")
+            inside.close()
+            wait_until(lambda: not service_of(server)._inside)
+            assert transcript(server, SPEECH)["text"] == TEXT
+
+    def test_a_thousand_connections(self):
+        with serving(max_connections=200, idle_seconds=20) as server:
+            with contextlib.ExitStack() as crowd:
+                speaker = crowd.enter_context(talking(server))
+                hear_kind(speaker, "ready")
+                for _ in range(1000):
+                    with contextlib.suppress(ConnectionError):
+                        crowd.enter_context(raw(server))
+                wait_until(lambda: len(server.server_state.connections) <= 200)
+                speaker.send(SPEECH.tobytes())
+                say(speaker, END)
+                assert hear_kind(speaker, "final")["text"] == TEXT
+            wait_until(lambda: not server.server_state.connections)
+            assert transcript(server, SPEECH)["text"] == TEXT
+
+    def test_sessions_that_come_and_go_leave_nothing_behind(self, server):
+        def one(index):
+            if index % 3 == 0:
+                return transcript(server, SPEECH)["text"] == TEXT
+            with talking(server) as socket:
+                socket.send(SPEECH.tobytes())
+                if index % 3 == 1:
+                    socket.socket.close()  # gone without a word
+                return True
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(one, range(30)))
+        wait_until(lambda: not service_of(server)._inside)
+        wait_until(lambda: not service_of(server).dispatch._queue)
+
+
+class TestFiles:
+    def test_a_bomb_is_refused_before_it_is_unpacked(self, server):
+        silence = np.zeros((RATE * 1000, 1), np.int16)
+        bomb = tfio.audio.encode_flac(silence, RATE).numpy()
+        assert len(bomb) < 2**18
+        status, _, body = ask(server, "/v1/transcribe", bomb)
+        assert status == 413
+        assert b"expected at most 20 s of audio, received 1000 s" in body
+
+    def test_many_channels_count(self, server):
+        samples = np.zeros((48000 * 19, 8), np.int16)
+        bomb = tfio.audio.encode_flac(samples, 48000).numpy()
+        assert ask(server, "/v1/transcribe", bomb)[0] == 413
+
+    def test_a_rate_of_one_that_would_be_blown_up(self, server):
+        status, _, _ = ask(server, "/v1/transcribe", wav(np.zeros(1000), 1))
+        assert status == 413
+
+    @pytest.mark.parametrize("stated", [True, False])
+    def test_too_many_bytes(self, server, stated):
+        content = bytes(2**18 + 1)
+        with contextlib.suppress(ConnectionError):
+            body = content if stated else iter([content[:1000]] * 300)
+            headers = {} if stated else {"Transfer_Encoding": "chunked"}
+            # It may stop reading before all was written.
+            with contextlib.suppress(urllib.error.URLError):
+                assert ask(server, "/v1/transcribe", body, **headers)[0] == 413
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"nonsense", b"RIFF" + bytes(99), wav(np.zeros(4000), RATE)]
+    )
+    def test_what_is_no_speech_says_why(self, server, content):
+        status, _, body = ask(server, "/v1/transcribe", content)
+        assert status == 422
+        assert json.loads(body)["error"].startswith("audio bytes")
+
+    def test_a_body_that_breaks_off(self, server):
+        with raw(server) as connection:
+            connection.sendall(
+                b"POST /v1/transcribe HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\nfew"
+            )
+        wait_until(lambda: not service_of(server)._inside)
+
+
+@pytest.fixture(scope="module")
+def locked():
+    with serving(token="open sesame\n") as made:
+        yield made
+
+
+class TestWhoMayAsk:
+    def test_a_stream_needs_the_token(self, locked):
+        for wrong in ({}, {"token": ""}, {"token": "open sesam"}, {"token": "é"}):
+            with talking(locked, {**START, **wrong}) as socket:
+                assert refused(socket)[0] == 1008
+        with talking(locked, {**START, "token": "open sesame"}) as socket:
+            hear_kind(socket, "ready")
+        headers = {"Authorization": "Bearer open sesame"}
+        with talking(locked, additional_headers=headers) as socket:
+            hear_kind(socket, "ready")
+
+    @pytest.mark.parametrize(("path", "content"), [("/v1/transcribe", b"x"), ("/metrics", None)])
+    def test_so_do_files_and_metrics(self, locked, path, content):
+        for wrong in ({}, {"Authorization": "Bearer x"}, {"Authorization": "open sesame"}):
+            status, headers, _ = ask(locked, path, content, **wrong)
+            assert (status, headers["www-authenticate"]) == (401, "Bearer")
+        assert ask(locked, path, content, Authorization="bearer open sesame")[0] in (200, 422)
+
+    def test_health_and_the_page_do_not(self, locked):
+        assert [ask(locked, path)[0] for path in ("/", "/healthz", "/v1/model")] == [200] * 3
+        assert json.loads(ask(locked, "/v1/model")[2])["needs_token"] is True
+
+    def test_a_page_of_another_origin_may_not(self, server):
+        with pytest.raises(Exception, match="403"), talking(server, origin="http://evil.example"):
+            pass
+        status, _, _ = ask(server, "/v1/transcribe", b"x", Origin="http://evil.example")
+        assert status == 403
+        with talking(server, origin=server.url) as socket:
+            hear_kind(socket, "ready")
+
+    @pytest.mark.parametrize(
+        "path",
+        ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/page/index.html", "/app.py", "//etc/"],
+    )
+    def test_no_file_can_be_reached(self, server, path):
+        with raw(server) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            answer = connection.recv(9999)
+        assert answer.startswith(b"HTTP/1.1 404")
+        assert b"root:" not in answer
+
+
+def test_bounds_have_defaults_that_a_person_can_talk_within():
+    limits = Limits()
+    assert limits.max_session_seconds >= 600
+    assert limits.max_message_bytes >= 16000 * 2
