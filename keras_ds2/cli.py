@@ -140,7 +140,9 @@ def _parser():
 
     stream = command(_stream, "stream", "write down a recording while it is heard")
     stream.add_argument(
-        "run", metavar="RUN", help="a run folder, or the URL of a server: http://127.0.0.1:8000"
+        "run_or_url",
+        metavar="RUN",
+        help="a run folder, or the URL of a server: http://127.0.0.1:8000",
     )
     stream.add_argument(
         "file",
@@ -275,20 +277,20 @@ def _transcribe(chosen, console):
 
 def _stream(chosen, console):
     options = {"endpoint_ms": chosen.endpoint_ms, "realtime": chosen.realtime}
-    if "://" in chosen.run:
+    if "://" in chosen.run_or_url:
         if chosen.chunk_ms is not None:
             raise ValueError("--chunk-ms: a server has its own; give it to keras-ds2 serve")
         with _extra("serve"):
             from keras_ds2.serving.client import show_server_stream
-        token = os.environ.get(_TOKEN)
+        token = os.environ.get(_TOKEN) or None
         show_server_stream(
-            chosen.run, chosen.file, console, as_json=chosen.json, token=token, **options
+            chosen.run_or_url, chosen.file, console, as_json=chosen.json, token=token, **options
         )
         return 0
     from keras_ds2.recognition import Recognizer
     from keras_ds2.recognition.live import show_stream
 
-    recognizer = Recognizer.load(chosen.run)
+    recognizer = Recognizer.load(chosen.run_or_url)
     options["chunk_ms"] = chosen.chunk_ms
     show_stream(recognizer, chosen.file, console, as_json=chosen.json, **options)
     return 0
@@ -308,7 +310,7 @@ def _serve(chosen, console):
         certificate=chosen.tls_certificate,
         key=chosen.tls_key,
         chunk_ms=chosen.chunk_ms,
-        token=os.environ.get(_TOKEN),
+        token=os.environ.get(_TOKEN) or None,
         log_text=chosen.log_text,
     )
 

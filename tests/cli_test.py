@@ -362,7 +362,17 @@ class TestProcess:
         )
         done = in_a_process(code=code)
         assert (done.returncode, done.stderr) == (0, "")
-        for command in ("train", "inspect", "evaluate", "transcribe", "stream", "demo", "recipes"):
+        commands = (
+            "train",
+            "inspect",
+            "evaluate",
+            "transcribe",
+            "stream",
+            "serve",
+            "demo",
+            "recipes",
+        )
+        for command in commands:
             assert command in done.stdout
 
     def test_tensorflows_chatter_is_not_shown(self):

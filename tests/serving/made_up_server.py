@@ -4,10 +4,15 @@ import asyncio
 import contextlib
 import functools
 import json
+import os
+import re
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 from websockets.sync.client import connect
@@ -21,6 +26,7 @@ from keras_ds2.serving.service import Service
 from tests.streaming.made_up_streams import ALPHABET, RATE, heard, recognizer
 
 KIND = "2d_gru_lookahead_running"
+CHECKOUT = Path(__file__).resolve().parents[2]
 PATIENCE = 60  # seconds, of a test that would otherwise hang
 START = {"type": "start", "sampling_rate": RATE, "encoding": "pcm16"}
 END = {"type": "end"}
@@ -78,6 +84,46 @@ def serving(served=None, *, server_options=None, **options):
         server.should_exit = True
         thread.join(PATIENCE)
         assert not thread.is_alive()
+
+
+class Served:
+    """A server in a process of its own.
+
+    Attributes:
+        process: the `subprocess.Popen`.
+        url: where it listens.
+    """
+
+    def __init__(self, process, log):
+        self.process, self._log, self.url = process, log, None
+
+    def has_logged(self, words):
+        return words in self._log.read_text()
+
+    def has_started(self):
+        assert self.process.poll() is None, self._log.read_text()
+        found = re.search(r"running on (http://\S+)", self._log.read_text())
+        self.url = found and found.group(1)
+        return found
+
+
+@contextlib.contextmanager
+def served_process(run, *options):
+    """`keras-ds2 serve`, while it lasts."""
+    command = [sys.executable, "-m", "keras_ds2.cli", "serve", run, "--port", 0, *options]
+    log = run / "serve.log"
+    environment = {**os.environ, "KERAS_DS2_TOKEN": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    with open(log, "w") as file:
+        process = subprocess.Popen(
+            list(map(str, command)), cwd=CHECKOUT, env=environment, stdout=file, stderr=file
+        )
+    try:
+        served = Served(process, log)
+        wait_until(served.has_started)
+        yield served
+    finally:
+        process.kill()
+        process.wait()
 
 
 def wait_until(condition):

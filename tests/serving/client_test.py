@@ -1,0 +1,155 @@
+"""The client, and the two commands as processes of their own."""
+
+import io
+import json
+import re
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from keras_ds2 import cli
+from keras_ds2.serving.client import (
+    ServerError,
+    model_facts,
+    show_server_stream,
+    stream_to_server,
+)
+from tests.audio.made_up_audio import wav
+from tests.serving.made_up_server import (
+    END,
+    KIND,
+    PATIENCE,
+    bidirectional,
+    expected,
+    hear_kind,
+    pcm,
+    say,
+    served_process,
+    serving,
+    talking,
+    wait_until,
+)
+from tests.streaming.made_up_streams import RATE, recognizer, write_run
+
+SPEECH = pcm(24000, seed=2)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serving() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def wav_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("client") / "speech.wav"
+    path.write_bytes(wav(SPEECH / 32768, RATE))
+    return str(path)
+
+
+def test_samples_become_text(server):
+    reports = []
+    chunks = np.array_split(SPEECH, 13)
+    final = stream_to_server(
+        server.url, chunks, RATE, report=lambda seconds, partial: reports.append(partial)
+    )
+    assert final.text == expected(SPEECH) != ""
+    assert final.seconds == 3.0
+    assert 0 < final.delay < PATIENCE
+    assert [word.text for word in final.words] == final.text.split()
+    assert all(final.text.startswith(partial.stable) for partial in reports)
+
+
+def test_in_real_time_text_comes_amid_speech(server, wav_file, capsys):
+    console = Console(file=io.StringIO())
+    begin = time.monotonic()
+    final = show_server_stream(server.url, wav_file, console, realtime=True)
+    assert time.monotonic() - begin >= 2.9
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last == final.text == recognizer(KIND).transcribe(wav_file)
+    assert len(lines) > 3
+    assert all(re.fullmatch(r"\d\.\d\d\t[^|]*\|[^|]*", line) for line in lines)
+
+
+def test_in_json(server, wav_file, capsys):
+    final = show_server_stream(server.url, wav_file, Console(file=io.StringIO()), as_json=True)
+    *rows, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert all(row.keys() == {"seconds", "stable", "tentative", "endpoint"} for row in rows)
+    assert last["text"] == final.text
+    assert last["words"][0].keys() == {"text", "start_ms", "end_ms", "confidence"}
+
+
+def test_what_a_server_refuses_is_told(server):
+    with pytest.raises(
+        ServerError, match=r"http://.*: sampling_rate: expected the model's 8000 Hz"
+    ):
+        stream_to_server(server.url, [SPEECH], 16000)
+    with serving(token="sesame") as locked:
+        with pytest.raises(ServerError, match="token: expected"):
+            stream_to_server(locked.url, [SPEECH], RATE)
+        assert stream_to_server(locked.url, [SPEECH], RATE, token="sesame").text
+    with serving(bidirectional()) as deaf, pytest.raises(ServerError, match="cannot stream"):
+        stream_to_server(deaf.url, [SPEECH], RATE)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:1", "cannot be reached"),
+        ("ftp://example", "expected a server's URL, such as http://127.0.0.1:8000"),
+        ("http://", "expected a server's URL"),
+    ],
+)
+def test_a_server_that_is_not_there(url, words):
+    for ask in (model_facts, lambda url: stream_to_server(url, [SPEECH], RATE)):
+        with pytest.raises(ServerError, match=words):
+            ask(url)
+
+
+class TestCommands:
+    def test_a_url_in_place_of_a_run(self, server, wav_file, capsys):
+        assert cli.main(["stream", server.url, wav_file]) == 0
+        out = capsys.readouterr().out
+        assert out.splitlines()[-1] == recognizer(KIND).transcribe(wav_file)
+
+    def test_a_chunk_is_the_servers_own(self, server, wav_file, capsys):
+        assert cli.main(["stream", server.url, wav_file, "--chunk-ms", "50"]) == 1
+        assert "give it to keras-ds2 serve" in capsys.readouterr().err
+
+    def test_the_token_comes_from_the_environment(self, wav_file, capsys, monkeypatch):
+        monkeypatch.setenv("KERAS_DS2_TOKEN", "sesame")
+        with serving(token="sesame") as server:
+            assert cli.main(["stream", server.url, wav_file]) == 0
+
+    def test_a_library_that_is_missing_is_named_with_the_remedy(
+        self, monkeypatch, capsys, tmp_path
+    ):
+        monkeypatch.setitem(sys.modules, "uvicorn", None)
+        monkeypatch.delitem(sys.modules, "keras_ds2.serving.run")
+        assert cli.main(["serve", str(tmp_path)]) == 1
+        assert "pip install 'keras-ds2[serve]'" in capsys.readouterr().err
+
+    def test_bounds_are_options(self, capsys):
+        with pytest.raises(SystemExit):
+            cli.main(["serve", "--help"])
+        out = " ".join(capsys.readouterr().out.split())
+        assert "--max-sessions N streams open at a time, those of files among them (64)" in out
+        assert "KERAS_DS2_TOKEN" in out
+
+    def test_a_served_run_ends_its_sessions_at_sigterm(self, tmp_path):
+        run = write_run(tmp_path / "run", KIND)
+        with served_process(run, "--max-batch", 2) as served:
+            with talking(served) as socket:
+                socket.send(SPEECH[:9000].tobytes())
+                hear_kind(socket, "partial")
+                served.process.send_signal(signal.SIGTERM)
+                wait_until(lambda: served.has_logged("1 sessions may still end"))
+                socket.send(SPEECH[9000:].tobytes())
+                say(socket, END)
+                assert hear_kind(socket, "final")["text"] == expected(SPEECH)
+            assert served.process.wait(PATIENCE) in (0, -signal.SIGTERM)
+            assert not served.has_logged("Traceback")
