@@ -131,6 +131,7 @@ def run_away(installed, folder, *command):
 def test_a_wheel_holds_the_package_its_recipes_and_its_licence(installed):
     top = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")}
     assert top == {"keras_ds2", "bin"}
+    assert (installed / "keras_ds2" / "serving" / "page" / "index.html").is_file()
     assert (next(installed.glob("*.dist-info")) / "licenses" / "LICENSE").is_file()
 
 

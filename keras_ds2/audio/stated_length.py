@@ -113,6 +113,8 @@ def _vorbis(content):
         if granule < 2**63:
             last = max(last, granule)
         position = content.find(b"OggS", max(packet + sum(table), position + 4))
+    if not channels:  # no Vorbis in it
+        return StatedLength(0, 0, 0)
     return StatedLength(total + last, channels, rate)
 
 

@@ -98,6 +98,7 @@ class Service:
     def start(self) -> None:
         """Compiles what will be needed, and starts the device's thread."""
         if self.dispatch is not None:
+            LOGGER.info("compiling for batches of up to %d", self.limits.max_batch)
             self.dispatch.warm_up()
             self.dispatch.start()
 
