@@ -19,18 +19,23 @@ def bounded_protocols(limits: Limits) -> tuple[type[H11Protocol], type[WebSocket
     """
 
     class BoundedHttp(H11Protocol):
-        _first_request = None
+        _clock = None  # runs while a request's head is awaited, or a body that nobody wants
 
         def connection_made(self, transport):
             super().connection_made(transport)
             if len(self.connections) > limits.max_connections:
                 transport.abort()
                 return
-            self._first_request = self.loop.call_later(limits.idle_seconds, self._too_slow)
+            self._start_clock()
+
+        def data_received(self, data):
+            if self._clock is None and (self.cycle is None or self.cycle.response_complete):
+                self._start_clock()
+            super().data_received(data)
 
         def handle_events(self):
             super().handle_events()
-            if self.cycle is not None:
+            if self.cycle is not None and not self.cycle.response_complete:
                 self._stop_clock()
 
         def handle_websocket_upgrade(self, event):
@@ -41,13 +46,13 @@ def bounded_protocols(limits: Limits) -> tuple[type[H11Protocol], type[WebSocket
             self._stop_clock()
             super().connection_lost(exc)
 
-        def _stop_clock(self):
-            if self._first_request is not None:
-                self._first_request.cancel()
-                self._first_request = None
+        def _start_clock(self):
+            self._clock = self.loop.call_later(limits.idle_seconds, self.transport.abort)
 
-        def _too_slow(self):
-            self.transport.abort()
+        def _stop_clock(self):
+            if self._clock is not None:
+                self._clock.cancel()
+                self._clock = None
 
     class BoundedWebSocket(WebSocketsSansIOProtocol):
         async def run_asgi(self):

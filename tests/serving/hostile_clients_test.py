@@ -261,6 +261,19 @@ class TestTime:
             with contextlib.suppress(ConnectionError):
                 assert connection.recv(10) == b""
 
+    @pytest.mark.parametrize("length", [0, 10**9])
+    def test_one_that_asks_once_and_then_trickles_is_let_go(self, length):
+        with serving(idle_seconds=0.5) as server, raw(server) as connection:
+            head = f"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+            connection.sendall(head.encode())
+            assert connection.recv(9999).startswith(b"HTTP/1.1 200")
+            begin = time.monotonic()
+            with contextlib.suppress(ConnectionError):
+                while time.monotonic() < begin + 30:
+                    connection.sendall(b"G")
+                    time.sleep(0.05)
+            assert time.monotonic() < begin + 30
+
     def test_a_body_that_comes_too_slowly(self):
         with serving(upload_seconds=0.3) as server, raw(server) as connection:
             connection.sendall(
