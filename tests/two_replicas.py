@@ -40,7 +40,7 @@ def main():
     }
     report = {
         test.__name__: {name: test(strategy) for name, strategy in strategies.items()}
-        for test in (sequence_batch_norm, deep_speech_2, averaging_optimizer)
+        for test in (sequence_batch_norm, deep_speech_2, averaging_optimizer, passed_over)
     }
     print(json.dumps(report))
 
@@ -129,6 +129,28 @@ def averaging_optimizer(strategy):
     with averaged_weights(model):
         averages = values()
     return {"weights": values(), "averages": averages}
+
+
+def passed_over(strategy):
+    """Three batches, the second of which has a NaN in a row of one replica."""
+    import keras
+    import numpy as np
+
+    from keras_ds2.models import build_model
+    from tests.models.made_up_batch import TINY, made_up_batch
+
+    keras.utils.set_random_seed(0)
+    inputs, labels = made_up_batch(12)
+    inputs["features"][6, 2, 1] = np.nan
+    with strategy.scope():
+        model = build_model("english", **TINY)
+        model.compile(keras.optimizers.Adam(0.01))
+    history = model.fit(inputs, labels, batch_size=4, epochs=2, shuffle=False, verbose=0).history
+    return {
+        **history,
+        "iterations": [int(model.optimizer.iterations.numpy())],
+        "weights": np.concatenate([weight.numpy().ravel() for weight in model.weights]).tolist(),
+    }
 
 
 if __name__ == "__main__":

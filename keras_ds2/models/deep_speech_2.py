@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from keras_ds2 import layers
 from keras_ds2.losses.ctc import CTC
+from keras_ds2.models.guarded_training import GuardedTraining
 from keras_ds2.models.multi_worker_fit import MultiWorkerFit
-from keras_ds2.models.replicated_step import ReplicatedStep
 from keras_ds2.ops.ctc import labels_fit
 from keras_ds2.ops.replicas import sum_over_replicas
 from keras_ds2.sequence import steps_after_stride
@@ -41,14 +41,14 @@ _TAKES_TRAINING = (
 
 
 @keras.saving.register_keras_serializable(package="keras_ds2")
-class DeepSpeech2(MultiWorkerFit, ReplicatedStep, keras.Model):
+class DeepSpeech2(MultiWorkerFit, GuardedTraining, keras.Model):
     """Features in, logits over symbols out; trains with `compile` and `fit`.
 
     Called on `{"features": (batch, frames, num_bins), "feature_length": (batch,)}` it returns
     `{"logits": (batch, steps, vocabulary_size), "logit_length": (batch,)}`, logits in float32.
     `fit` takes `(inputs, {"labels": (batch, symbols), "label_length": (batch,)})`; its loss is
     `keras_ds2.losses.CTC`, the mean over the utterances whose labels fit their steps. The others
-    are counted in the metric `unfit`.
+    are counted in the metric `unfit`. `GuardedTraining` says what `fit` passes over.
 
     Source: Amodei et al., 2015, arXiv:1512.02595. Differs: a `dropout`, which the paper lacks, can
     be set; normalisation stands after each convolution and the fully connected layer too.
@@ -200,7 +200,8 @@ class DeepSpeech2(MultiWorkerFit, ReplicatedStep, keras.Model):
         logit_length = tf.cast(y_pred["logit_length"], tf.int32)
         labels, label_length = (tf.cast(y[key], tf.int32) for key in ("labels", "label_length"))
         weights = tf.cast(labels_fit(labels, label_length, logit_length), tf.float32)
-        self._unfit.update_state(tf.reduce_sum(1 - weights))
+        heard = tf.cast(logit_length > 0, tf.float32)
+        self._unfit.update_state(tf.reduce_sum((1 - weights) * heard))
         if sample_weight is not None:
             weights *= tf.cast(sample_weight, tf.float32)
         per_utterance = getattr(self._ctc, "call", self._ctc)
