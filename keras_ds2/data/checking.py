@@ -132,6 +132,16 @@ def check_utterances(
     return examples, skipped
 
 
+def count_frames(utterance: Utterance, front_end: FeatureFrontEnd) -> int:
+    """Reads an utterance's file again and counts its frames.
+
+    Raises:
+        AudioError: if the audio cannot be read, is silent or is shorter than one frame.
+        FeaturesError: if the features cannot be read or have another shape.
+    """
+    return _read(utterance, front_end)[0]
+
+
 def _read(utterance, front_end):
     """`(frames, sound)`; AudioError or FeaturesError if the file is of no use."""
     path = utterance.filepath

@@ -1,6 +1,7 @@
 """A model run over a dataset: hypotheses, loss and score."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -18,12 +19,14 @@ class Evaluation:
         loss: mean CTC loss of the utterances whose labels fit their steps.
         references: what was said.
         hypotheses: what was recognised, one `Hypothesis` an utterance.
+        unread: utterances that could not be read (without a frame): not scored.
     """
 
     score: Score
     loss: float
     references: list[str]
     hypotheses: list
+    unread: int = 0
 
 
 class Evaluator:
@@ -58,7 +61,7 @@ class Evaluator:
             references: the texts, in the dataset's order.
             progress: called with the number of utterances of each batch.
         """
-        hypotheses, total, count = [], 0.0, 0
+        hypotheses, is_read, total, count = [], [], 0.0, 0
         for inputs, labels in dataset:
             outputs = self._run(inputs)
             lengths = labels["label_length"], outputs["logit_length"]
@@ -66,13 +69,18 @@ class Evaluator:
             total += float(tf.reduce_sum(losses))
             count += int(tf.math.count_nonzero(labels_fit(labels["labels"], *lengths)))
             hypotheses += self.decoder.decode(outputs["logits"], outputs["logit_length"])
+            is_read += (inputs["feature_length"] > 0).numpy().tolist()
             if progress:
                 progress(len(lengths[0]))
         texts = [hypothesis.text for hypothesis in hypotheses]
         references = list(references)
+        said, read = references, texts
+        if any(is_read) and not all(is_read):
+            said, read = (list(itertools.compress(each, is_read)) for each in (references, texts))
         return Evaluation(
-            score=score(references, texts, ignore_spaces=self.ignore_spaces),
+            score=score(said, read, ignore_spaces=self.ignore_spaces),
             loss=total / max(count, 1),
             references=references,
             hypotheses=hypotheses,
+            unread=is_read.count(False),
         )

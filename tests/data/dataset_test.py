@@ -1,5 +1,7 @@
 """From examples to batches: what is in them, in which order, and the same from any start."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -23,7 +25,7 @@ from keras_ds2.data.recordings import Recordings
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.text.alphabet import Alphabet
 from keras_ds2.text.normalization import as_it_is
-from tests.made_up_corpus import RATE, audio_corpus, features_corpus
+from tests.made_up_corpus import RATE, audio_corpus, features_corpus, wav_bytes
 
 ALPHABET = Alphabet(list(" abcd"))
 BATCH = 5
@@ -387,3 +389,72 @@ def test_an_utterance_without_labels_has_none(tmp_path):
     ((_, labels),) = evaluation_dataset(examples, front_end, batch_size=2).as_numpy_iterator()
     assert labels["labels"].shape == (2, 0)
     assert labels["label_length"].tolist() == [0, 0]
+
+
+class TestUnread:
+    """Files that were sound when they were checked, and are not when they are read."""
+
+    @pytest.fixture(params=[pytest.param("audio", marks=pytest.mark.slow), "precomputed"])
+    def broken(self, request, tmp_path):
+        """A corpus whose utterances 1 and 7 are gone, 4 is cut, 6 another, 8 silent or NaN."""
+        audio = request.param == "audio"
+        front_end = (
+            FeatureFrontEnd(sampling_rate=RATE)
+            if audio
+            else FeatureFrontEnd(kind="precomputed", num_bins=4)
+        )
+        manifest = (audio_corpus if audio else features_corpus)(tmp_path)
+        corpus = Corpus(manifest, front_end, Path)
+        corpus.good = content(corpus.training(epochs=2, seed=5, augmentation=SOUND))
+        paths = corpus.inputs
+        paths[1].unlink()
+        paths[7].unlink()
+        paths[4].write_bytes(paths[4].read_bytes()[:-40])
+        if audio:
+            paths[6].write_bytes(wav_bytes("abcdabcdabcdabcd" * 2))
+            paths[8].write_bytes(b"RIFF")
+        else:
+            np.save(paths[6], np.zeros((1000, 4), np.float32))
+            np.save(paths[8], np.full((9, 4), np.nan, np.float32))
+        corpus.broken = {1, 4, 6, 7, 8}
+        return corpus
+
+    def test_are_told_and_have_no_frame_and_all_else_is_as_it_was(self, broken):
+        told = []
+        plan = list(expected_indices(broken, range(2), seed=5, augmentation=SOUND))
+        batches = broken.training(epochs=2, seed=5, augmentation=SOUND, unread=told.append)
+        for found, before, planned in zip(content(batches), broken.good, plan, strict=True):
+            for name in ("labels", "label_length"):
+                assert found[name] == before[name]
+            width = found["features"][0][1]  # less where the longest one is gone
+            rows = zip(*(self.rows(batch) for batch in (found, before)), strict=True)
+            for index, (one, two) in zip(planned.indices, rows, strict=True):
+                if index in broken.broken:
+                    assert one[0] == 0
+                    assert not one[1].any()
+                else:
+                    assert one[0] == two[0]
+                    np.testing.assert_array_equal(one[1], two[1][:width])
+        expected = {broken.examples[index].utterance.where for index in broken.broken}
+        assert {each.utterance.where for each in told} == expected
+        assert len(told) == 2 * len(expected)
+        for each in told:
+            assert each.utterance.filepath in each.reason
+
+    def rows(self, batch):
+        (shape, values), (_, lengths) = batch["features"], batch["feature_length"]
+        features = np.frombuffer(values, np.float32).reshape(shape)
+        return zip(np.frombuffer(lengths, np.int32), features, strict=True)
+
+    def test_without_anyone_to_tell_they_are_an_error(self, broken):
+        with pytest.raises(tf.errors.OpError):
+            list(broken.training(epochs=1))
+
+    def test_for_evaluation_too(self, broken):
+        told = []
+        dataset = evaluation_dataset(
+            broken.examples, broken.front_end, batch_size=5, unread=told.append
+        )
+        lengths = np.concatenate([inputs["feature_length"] for inputs, _ in dataset])
+        assert set(np.flatnonzero(lengths == 0)) == broken.broken
+        assert len(told) == len(broken.broken)
