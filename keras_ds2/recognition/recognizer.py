@@ -15,6 +15,7 @@ from keras_ds2.models.deep_speech_2 import DeepSpeech2
 from keras_ds2.recognition.run_folder import WEIGHTS, RunFolderError, read_configuration
 from keras_ds2.streaming import StreamingSession, StreamingStep
 from keras_ds2.text.alphabet import Alphabet
+from keras_ds2.weights_file import check_weights_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,6 +248,7 @@ def load_best_weights(model: DeepSpeech2, run: str | os.PathLike) -> None:
             "keras-ds2 train again"
         )
     try:
+        check_weights_file(path)
         model.load_weights(path)
     except Exception as error:  # h5py raises many kinds over a damaged file
         raise RunFolderError(f"{path}: cannot be read as this model's weights: {error}") from error

@@ -1,19 +1,23 @@
 """What a run folder holds for recognition: configuration as JSON, weights, no code."""
 
 import json
+import math
 import os
 from pathlib import Path
 
-from keras_ds2.atomic_write import write_text_atomically
+from keras_ds2.atomic_write import write_file_atomically, write_text_atomically
 from keras_ds2.evaluation.metrics import rates_in_order
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.models.deep_speech_2 import DeepSpeech2
 from keras_ds2.text.alphabet import Alphabet
+from keras_ds2.weights_file import check_weights_file, count_numbers
 
 CONFIGURATION = "recognizer.json"
 ALPHABET = "alphabet.json"
 FRONT_END_WEIGHTS = "front_end.weights.h5"
 WEIGHTS = "best.weights.h5"
+
+_ALWAYS_FINE = 2**24  # numbers: 64 MB of weights
 
 _FORMAT = {"format": "keras_ds2.recognizer", "version": 1}
 _FRONT_END_KEYS = (
@@ -58,9 +62,9 @@ def write_configuration(
     """
     alphabet.save(folder / ALPHABET)
     if front_end.weights:
-        draft = folder / f".draft.{FRONT_END_WEIGHTS}"
-        _holder(front_end).save_weights(draft)
-        os.replace(draft, folder / FRONT_END_WEIGHTS)
+        size = sum(weight.nbytes for weight in front_end.get_weights()) + 2**14  # HDF5's own
+        write = _holder(front_end).save_weights
+        write_file_atomically(folder / FRONT_END_WEIGHTS, write, size)
     content = {
         **_FORMAT,
         "model": model.get_config(),
@@ -100,9 +104,12 @@ def read_configuration(folder: str | os.PathLike) -> dict:
         )
     try:
         alphabet = Alphabet.load(folder / ALPHABET)
+        _check_plain(content["front_end"])
         front_end = FeatureFrontEnd(**content["front_end"])
+        _check_numbers(content["model"], folder / WEIGHTS)
         model = DeepSpeech2(**content["model"])
         if front_end.is_measured:
+            check_weights_file(folder / FRONT_END_WEIGHTS)
             _holder(front_end).load_weights(folder / FRONT_END_WEIGHTS)
         usable = {key: content[key] for key in ("language", "ignore_spaces")}
         # Runs of earlier days do not name it.
@@ -116,6 +123,43 @@ def read_configuration(folder: str | os.PathLike) -> dict:
             f"included, received {len(alphabet)}; it is another run's: train the run again"
         )
     return {**usable, "model": model, "front_end": front_end, "alphabet": alphabet}
+
+
+def _check_plain(values):
+    """Refuses what could name a class: Keras reads some settings as names of objects."""
+    for key, value in values.items():
+        items = value if isinstance(value, list) else [value]
+        items = [part for item in items for part in (item if isinstance(item, list) else [item])]
+        if any(isinstance(item, dict | list) for item in items):
+            raise ValueError(f"{key}: expected a number, a word or a list of them, not {value!r}")
+    if not isinstance(values.get("dtype", "float32"), str):
+        raise ValueError(f"dtype: expected a word, received {values['dtype']!r}")
+
+
+def _check_numbers(values, weights):
+    """Refuses a model that is far larger than its weights, before memory is taken for it.
+
+    What is no number at all is left to the model's own checks.
+    """
+    _check_plain(values)
+    held = max(count_numbers(weights) if weights.is_file() else 0, _ALWAYS_FINE)
+
+    def number(value):
+        return abs(value) if isinstance(value, int | float) else 0
+
+    single = ("num_bins", "vocabulary_size", "dense_units", "lookahead_context")
+    counts = [number(values.get(key)) for key in single]
+    layers = number(values.get("num_rnn_layers")) + number(values.get("num_conv_layers"))
+    counts += [10_000 * layers, number(values.get("units")) ** 2 * max(layers, 1)]
+    filters, sizes = (values.get(key) or [] for key in ("conv_filters", "conv_kernel_size"))
+    for count, size in zip(filters, sizes, strict=False):
+        sides = size if isinstance(size, list) else [size, values.get("num_bins")]
+        counts.append(number(count) * math.prod(map(number, sides)))
+    if max(counts) > held:
+        raise ValueError(
+            f"its model needs more than the {held} numbers that its weights can hold; check "
+            + ", ".join(("units", "num_rnn_layers", "conv_filters", "conv_kernel_size", *single))
+        )
 
 
 def _holder(front_end):
