@@ -54,6 +54,14 @@ def data_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     low, high = _number(values.get("min_seconds")), _number(values.get("max_seconds"))
     if low is not None and high is not None and low >= high:
         yield "max_seconds", f"expected > min_seconds ({low:g}) s, received {high:g}"
+    if values.get("on_error") == "stop" and _is_set(values, "max_error_share"):
+        yield (
+            "max_error_share",
+            (
+                "has no effect where on_error is stop: expected no such key, "
+                f"received {values['max_error_share']!r}"
+            ),
+        )
 
 
 def text_faults(values: Mapping[str, Any]) -> Iterator[Fault]:

@@ -83,6 +83,14 @@ class DataSection(Section):
         "error",
         description="an utterance with a symbol outside the alphabet: stop, or leave it out",
     )
+    on_error: Literal["skip", "stop"] = Field(
+        "skip",
+        description="an utterance that was sound at the start and cannot be read later: pass over "
+        "it, or stop",
+    )
+    max_error_share: Share | None = Field(
+        None, description="of all utterances, how many may fail so in an epoch before it stops"
+    )
     how_to_get: Text = Field(
         description="said when the data are not there: where to get them, what layout"
     )
@@ -303,6 +311,17 @@ class TrainingSection(Section):
     seed: Count = Field(0, description="of weights, order, augmentation and held-out speakers")
     sorta_grad: Switch = Field(True, description="first epoch from short to long utterances")
     num_buckets: Positive | None = Field(None, description="widths that batches are padded to")
+    on_nan: Literal["stop", "skip"] = Field(
+        "stop",
+        description="a batch whose loss or gradient is not finite: stop before it, or pass over "
+        "it, but not over many in a row",
+    )
+    save_minutes: AtLeastZero | None = Field(
+        None, description="minutes between checkpoints inside an epoch; 0 = after every step"
+    )
+    keep_checkpoints: Positive | None = Field(
+        None, description="how many of the newest checkpoints are kept"
+    )
     mixed_precision: Literal["mixed_float16", "mixed_bfloat16"] | None = Field(
         None, description="Keras dtype policy; null = float32"
     )

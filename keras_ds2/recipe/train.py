@@ -13,6 +13,7 @@ from keras_ds2.data.dataset import (
     count_training_batches,
     evaluation_dataset,
     made_up_batch,
+    plan_training_epoch,
     training_dataset,
 )
 from keras_ds2.decoding import GreedyDecoder
@@ -24,17 +25,23 @@ from keras_ds2.recognition.run_folder import ALPHABET, write_configuration
 from keras_ds2.recognition.transfer import transfer_weights
 from keras_ds2.text.alphabet import Alphabet
 from keras_ds2.training.agreement import Agreement
+from keras_ds2.training.callbacks import FAULTS
 from keras_ds2.training.checkpoints import FOLDER, CheckpointStore
 from keras_ds2.training.cluster import read_cluster
 from keras_ds2.training.distribution import DistributionError, make_strategy
+from keras_ds2.training.faults import Faults, Guard, most_unread
 from keras_ds2.training.history import History
+from keras_ds2.training.progress import warning
 from keras_ds2.training.schedules import build_optimizer, build_schedule
 from keras_ds2.training.trainer import train
 
 RECIPE = "recipe.yaml"
 SKIPPED = "skipped.txt"
 INITIAL = "initial_weights.json"
-HOW_NOT_WHAT = {"training": ("strategy", "replicas")}
+HOW_NOT_WHAT = {
+    "data": ("on_error", "max_error_share"),
+    "training": ("strategy", "replicas", "on_nan", "save_minutes", "keep_checkpoints"),
+}
 """Keys of a recipe that say how it is computed and not what: a run may go on with other values."""
 
 
@@ -53,7 +60,8 @@ def train_recipe(
     Args:
         recipe: what to train.
         output: the run folder: recipe, alphabet, configuration, weights, checkpoints, `log.csv`,
-            `tensorboard/`, and `skipped.txt` with the utterances left out; with `init_from`,
+            `tensorboard/`, `skipped.txt` with the utterances left out, and `faults.txt` with what
+            was passed over later; with `init_from`,
             `initial_weights.json` with what was taken over; with `training.average_best`,
             `best_epochs/` and `average.json`.
         console: for progress; None for one on standard output.
@@ -159,6 +167,10 @@ def _train(recipe, folder, init_from, console, strategy, agreement):
         )
         built.model.optimizer.build(built.model.trainable_variables)
 
+    plan = {"seed": training.seed, "sorta_grad": training.sorta_grad, **batching}
+    guard = _guard(built, recipe, plan, _faults(folder, agreement, console))
+    built.model.needs_all_read = recipe.data.on_error == "stop"
+
     def make_dataset(epoch, step, **shares):
         return training_dataset(
             built.train,
@@ -166,10 +178,9 @@ def _train(recipe, folder, init_from, console, strategy, agreement):
             epochs=training.epochs,
             first_epoch=epoch,
             first_step=step,
-            seed=training.seed,
-            sorta_grad=training.sorta_grad,
             augmentation=built.augmentation,
-            **batching,
+            unread=guard.faults.add,
+            **plan,
             **shares,
         )
 
@@ -191,7 +202,7 @@ def _train(recipe, folder, init_from, console, strategy, agreement):
     return train(
         built.model,
         make_dataset if alone else make_shares,
-        _validation(built, size, ignore_spaces),
+        _validation(built, size, ignore_spaces, recipe.data, guard.faults),
         folder=folder,
         epochs=training.epochs,
         steps_per_epoch=batches.steps_per_epoch,
@@ -202,8 +213,10 @@ def _train(recipe, folder, init_from, console, strategy, agreement):
         monitor=training.monitor,
         early_stop_patience=training.early_stop_patience,
         primary=recipe.evaluation.primary,
+        guard=guard,
         console=console,
         agreement=agreement,
+        **_given(save_minutes=training.save_minutes, keep_checkpoints=training.keep_checkpoints),
     )
 
 
@@ -229,6 +242,12 @@ def check_output(folder: Path, recipe: Recipe) -> None:
                 f"{folder}: holds files but no run; name a new or an empty folder as --output"
             )
         return
+    for path in folder.iterdir():
+        if path.is_file() and path.is_symlink() and folder.resolve() not in path.resolve().parents:
+            raise OutputError(
+                f"{path}: is a link to {path.resolve()}, outside of the run's folder, which would "
+                "be written over; put the file itself there, or name another --output"
+            )
     before = load_recipe(folder / RECIPE)
     if _what_is_trained(before) != _what_is_trained(recipe):
         raise OutputError(
@@ -316,16 +335,47 @@ def _differences(before, now):
     return "\n".join(lines)
 
 
-def _validation(built, size, ignore_spaces):
+def _faults(folder, agreement, console):
+    """Every worker tells on its own terminal what it could not read; the chief keeps the file."""
+    if agreement.is_chief:
+        return Faults(folder / FAULTS, warning(console))
+    return Faults(None, warning(Console(stderr=True)))
+
+
+def _guard(built, recipe, plan, faults):
+    def describe(epoch, step):
+        batches = plan_training_epoch(
+            built.train, built.front_end, augmentation=built.augmentation, epoch=epoch, **plan
+        )
+        return [built.train[index].utterance.where for index in batches[step].indices]
+
+    return Guard(
+        faults,
+        describe,
+        skips_not_finite=recipe.training.on_nan == "skip",
+        most_unread=_most_unread(built.train, recipe.data),
+    )
+
+
+def _most_unread(examples, data):
+    if data.on_error == "stop":
+        return 0
+    return most_unread(len(examples), **_given(share=data.max_error_share))
+
+
+def _validation(built, size, ignore_spaces, data, faults):
     examples = sorted(built.validation, key=lambda example: example.frames)
     references = [example.text for example in examples]
     model = built.model
     evaluator = Evaluator(model, GreedyDecoder(built.alphabet), model.num_bins, ignore_spaces)
-    dataset = evaluation_dataset(examples, built.front_end, **size)
+    dataset = evaluation_dataset(examples, built.front_end, unread=faults.add, **size)
+    most = _most_unread(examples, data)
     shown = sorted({len(examples) * part // 6 for part in (1, 3, 5)})
 
     def validate():
         evaluation = evaluator.evaluate(dataset, references)
+        faults.tell()
+        faults.check_unread("validation", evaluation.unread, most)
         scores = {
             "val_loss": evaluation.loss,
             "val_wer": evaluation.score.wer,

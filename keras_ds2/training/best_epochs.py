@@ -11,7 +11,7 @@ from rich.console import Console
 from keras_ds2.atomic_write import write_text_atomically
 from keras_ds2.training.checkpoints import CheckpointError, save_weights
 from keras_ds2.training.history import History
-from keras_ds2.training.weight_average import averaged_weights
+from keras_ds2.weights_file import check_weights_file
 
 BEST = "best.weights.h5"
 FOLDER = "best_epochs"
@@ -33,13 +33,13 @@ class BestEpochs:
         self.monitor = monitor
         self.count = count
 
-    def keep(self, model: keras.Model, history: History) -> None:
-        """Writes the weights of the history's last epoch if it is one of the best."""
+    def paths(self, history: History) -> list[Path]:
+        """Where the weights of the last epoch belong: nowhere if it is not one of the best."""
         epoch = int(history.rows[-1]["epoch"]) - 1
-        if epoch in history.best_epochs(self.monitor, self.count):
-            self.folder.mkdir(exist_ok=True)
-            with averaged_weights(model):
-                save_weights(model, self.path(epoch))
+        if epoch not in history.best_epochs(self.monitor, self.count):
+            return []
+        self.folder.mkdir(exist_ok=True)
+        return [self.path(epoch)]
 
     def drop_others(self, history: History) -> None:
         """Removes epochs that are best no more: after the checkpoint that knows of the better ones.
@@ -122,6 +122,7 @@ class BestEpochs:
     def _load(self, twin, epoch):
         path = self.path(epoch - 1)
         try:
+            check_weights_file(path)
             twin.load_weights(path)
         except Exception as error:  # h5py raises many kinds over a damaged file
             raise CheckpointError(

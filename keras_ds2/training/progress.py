@@ -18,6 +18,15 @@ from keras_ds2.evaluation.metrics import rates_in_order
 _LINE_SECONDS = 30
 
 
+def warning(console: Console):
+    """A function that shows a line as a warning."""
+
+    def warn(line):
+        console.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+    return warn
+
+
 def counting(console: Console, what: str, total: int):
     """A progress bar for counted work, as a context manager that gives `advance(n=1)`.
 
@@ -120,6 +129,10 @@ class EpochProgress:
             scores += f"  validation: {'  '.join(rates)}  loss {row['val_loss']:.3f}"
         if row.get("unfit"):
             scores += f"  {row['unfit']:.0f} utterances did not fit their steps"
+        if row.get("unread"):
+            scores += f"  {row['unread']:.0f} utterances could not be read"
+        if row.get("not_finite"):
+            scores += f"  {row['not_finite']:.0f} batches not finite"
         self.console.print(
             f"epoch {self.epoch + 1}/{self.epochs}  {scores}  rate {row['learning_rate']:.2e}  "
             f"{speed:.1f} utterances/s  {duration(seconds)}, {duration(seconds_left)} left",

@@ -7,18 +7,22 @@ import keras
 import tensorflow as tf
 from rich.console import Console
 
+from keras_ds2.atomic_write import remove_drafts
 from keras_ds2.training.agreement import Agreement
 from keras_ds2.training.best_epochs import BestEpochs
 from keras_ds2.training.callbacks import (
+    SAVE_MINUTES,
     ProgressDisplay,
     RunKeeper,
     TrainingInterrupted,
     ValidationScores,
 )
-from keras_ds2.training.checkpoints import FOLDER, CheckpointError, CheckpointStore
+from keras_ds2.training.checkpoints import FOLDER, KEEP, CheckpointError, CheckpointStore
+from keras_ds2.training.faults import Guard
 from keras_ds2.training.history import History
 from keras_ds2.training.largest_batch import try_largest_batch
-from keras_ds2.training.progress import EpochProgress
+from keras_ds2.training.progress import EpochProgress, warning
+from keras_ds2.training.tensorboard import TensorBoard
 
 __all__ = ["TrainingInterrupted", "train"]
 
@@ -38,12 +42,19 @@ def train(
     monitor: str = "wer",
     early_stop_patience: int | None = None,
     primary: str = "wer",
+    save_minutes: float = SAVE_MINUTES,
+    keep_checkpoints: int = KEEP,
+    guard: Guard | None = None,
     console: Console | None = None,
     agreement: Agreement | None = None,
 ) -> History:
     """Trains until the last epoch, from the beginning or from the newest checkpoint in `folder`.
 
-    Ctrl-C and SIGTERM write a checkpoint after the step at hand. Of several workers the chief alone
+    Killed at any moment and called again it ends as if it had never been killed: same batches,
+    same weights, same figures. Ctrl-C and SIGTERM write a checkpoint after the step at hand; a
+    second one ends the process at once. A damaged checkpoint is told of and the one before taken.
+
+    Of several workers the chief alone
     reads and writes the folder, and validates; the others get what it has read and found, and all
     stop after the same step, whichever is asked to.
 
@@ -64,6 +75,9 @@ def train(
         monitor: `"wer"`, `"cer"` or `"loss"`, of validation.
         early_stop_patience: int or None.
         primary: `"wer"` or `"cer"`, shown first of the validation's scores.
+        save_minutes: float, between checkpoints inside an epoch; one stands at each epoch's end.
+        keep_checkpoints: int >= 1, how many of the newest are kept.
+        guard: what is done about batches that the model passes over; None to stop at the first.
         console: for progress; None for one on standard output.
         agreement: among the workers; None for one worker.
 
@@ -72,14 +86,18 @@ def train(
 
     Raises:
         TrainingInterrupted: after the checkpoint, when asked to stop.
-        TrainingError: if the loss is not finite, or memory does not suffice for `largest_batch`.
-        CheckpointError: if the checkpoint to go on from is damaged, or its epochs had another
+        TrainingError: if the loss is not finite, utterances cannot be read, checkpoints cannot be
+            written, or memory does not suffice for `largest_batch`.
+        CheckpointError: if there are checkpoints and none can be read, or its epochs had another
             number of steps.
     """
     console = console or Console()
     agreement = agreement or Agreement(tf.distribute.get_strategy())
-    store = CheckpointStore(folder / FOLDER)
-    state = agreement.from_chief(store.restore(model) if agreement.is_chief else None)
+    warn = warning(console)
+    store = CheckpointStore(folder / FOLDER, keep_checkpoints)
+    if agreement.is_chief:
+        remove_drafts(folder)
+    state = agreement.from_chief(store.restore(model, warn) if agreement.is_chief else None)
     if state is not None:
         agreement.take_chiefs([*model.variables, *model.optimizer.variables])
     else:
@@ -97,12 +115,15 @@ def train(
         )
     history = History(state["history"])
     monitored = f"val_{monitor}"
-    if (epoch, step) != (0, 0):
+    if step == steps_per_epoch:
+        console.print(f"going on with the validation of epoch {epoch + 1}", highlight=False)
+    elif (epoch, step) != (0, 0):
         console.print(f"going on from epoch {epoch + 1}, step {step + 1}", highlight=False)
     samples = []
 
     def scores():
-        figures, samples[:] = validate()
+        with keeper.interruptible():
+            figures, samples[:] = validate()
         return figures
 
     def chiefs_scores():
@@ -117,8 +138,13 @@ def train(
         (epoch, step),
         monitor,
         early_stop_patience,
+        save_minutes,
         best_epochs=best_epochs,
         agreement=agreement,
+        sums=state.get("sums"),
+        in_a_row=state.get("in_a_row", 0),
+        warn=warn,
+        guard=guard,
     )
     unfinished = epoch < epochs and not history.is_stale(monitored, early_stop_patience)
     if largest_batch is not None and unfinished:
@@ -131,23 +157,41 @@ def train(
         )
         callbacks = [ValidationScores(chiefs_scores), keeper]
         if agreement.is_chief:
-            tensorboard = keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False)
-            callbacks += [tensorboard, display]
+            # The keeper may stop training at an epoch's end: what must not miss it stands before.
+            callbacks.insert(1, TensorBoard(folder / "tensorboard", warn))
+            callbacks.append(display)
         try:
-            model.fit(
-                make_dataset(epoch, step),
-                epochs=last_epoch,
-                initial_epoch=epoch,
-                steps_per_epoch=steps_per_epoch - step,
-                shuffle=False,
-                verbose=0,
-                callbacks=callbacks,
-            )
+            if step == steps_per_epoch:
+                _end_epoch(model, epoch, callbacks)
+            else:
+                model.fit(
+                    make_dataset(epoch, step),
+                    epochs=last_epoch,
+                    initial_epoch=epoch,
+                    steps_per_epoch=steps_per_epoch - step,
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=callbacks,
+                )
+        except Exception:
+            keeper.save_steps_done()  # Whatever stops validation, no step is lost.
+            raise
         finally:
             progress.stop()
             keeper.give_back_signals()
         epoch, step = keeper.epoch, 0
+    keeper.require_saved()
     if best_epochs is not None and agreement.is_chief:
         best_epochs.try_average(model, scores, history, console)
     agreement.any(False)  # No worker leaves before the chief has done.
     return history
+
+
+def _end_epoch(model, epoch, callbacks):
+    """What `fit` does after an epoch's last step, of an epoch that was broken off there."""
+    around = keras.callbacks.CallbackList(callbacks, model=model, epochs=epoch + 1, steps=0)
+    around.on_train_begin()
+    model.reset_metrics()
+    around.on_epoch_begin(epoch)
+    around.on_epoch_end(epoch, dict(model.get_metrics_result()))
+    around.on_train_end()

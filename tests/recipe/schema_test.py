@@ -258,3 +258,11 @@ def test_a_vocal_tract_belongs_to_cepstra():
         augmentation__vocal_tract=[0.9, 1.1], features__kind="precomputed", features__num_bins=13
     )
     assert list(recipe.augmentation.vocal_tract) == [0.9, 1.1]
+
+
+def test_a_share_of_errors_needs_errors_to_be_passed_over():
+    assert load(data__max_error_share=0.1).data.on_error == "skip"
+    assert faults(data__on_error="stop", data__max_error_share=0.1) == [
+        "data.max_error_share: has no effect where on_error is stop: expected no such key, "
+        "received 0.1",
+    ]

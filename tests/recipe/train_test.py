@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 import keras
@@ -24,7 +25,7 @@ from keras_ds2.recognition.recognizer import load_best_weights
 from keras_ds2.recognition.run_folder import RunFolderError, read_configuration
 from keras_ds2.training.callbacks import TrainingError, TrainingInterrupted, ValidationScores
 from keras_ds2.training.checkpoints import CheckpointStore
-from tests.made_up_corpus import features_corpus, features_of, tiny_recipe
+from tests.made_up_corpus import TEXTS, features_corpus, features_of, tiny_recipe
 
 EPOCHS, STEPS = 3, 3
 
@@ -179,12 +180,10 @@ class TestGoingOn:
         # In the middle of the second epoch.
         history, screen = run_broken_off(corpus, output, monkeypatch, STEPS + 2)
         assert "going on from epoch 2, step 3" in screen
-        assert [row["epoch"] for row in history.rows] == [1, 2, 3]
-        for one, two in zip(history.rows, whole[1].rows, strict=True):
-            for key in ("val_loss", "val_wer", "val_cer", "learning_rate"):
-                assert one[key] == pytest.approx(two[key], rel=1e-5)
+        assert history.rows == whole[1].rows
+        assert (output / "log.csv").read_bytes() == (whole[0] / "log.csv").read_bytes()
         for one, two in zip(best_weights(output), best_weights(whole[0]), strict=True):
-            np.testing.assert_allclose(one, two, atol=1e-6)
+            np.testing.assert_array_equal(one, two)
 
     def test_after_the_end_nothing_is_left_to_do(self, whole, corpus, monkeypatch):
         def no_training(*arguments, **options):
@@ -201,6 +200,14 @@ class TestGoingOn:
         history, _ = run(corpus, whole[0])
         assert history.rows == whole[1].rows
         assert content() == before
+
+    def test_with_other_habits_of_saving(self, corpus, tmp_path):
+        numbers = {"training__epochs": 1, "training__average_best": None}
+        run(corpus, tmp_path, **numbers, training__keep_checkpoints=1)
+        store = CheckpointStore(tmp_path / "checkpoints")
+        assert len(store.saved()) == 1
+        changes = {"training__save_minutes": 0, "training__keep_checkpoints": 5}
+        check_output(tmp_path, recipe(corpus, **numbers, **changes).with_absolute_folder())
 
     def test_from_any_folder(self, whole, corpus, tmp_path, monkeypatch):
         monkeypatch.chdir(corpus)
@@ -318,6 +325,153 @@ def test_memory_that_does_not_suffice_is_told_before_the_first_step(corpus, tmp_
     monkeypatch.setattr("keras.Model.fit", breaks)
     with pytest.raises(TrainingError, match=r"largest batch, 4 utterances x \d+ frames with 7"):
         run(corpus, tmp_path)
+
+
+@pytest.fixture
+def own_corpus(tmp_path):
+    """A corpus to break: sixty utterances to train on and twelve to choose by."""
+    folder = tmp_path / "own"
+    features_corpus(folder, 5 * TEXTS)
+    features_corpus(folder, TEXTS, "validation", seed=100)
+    return folder
+
+
+def after_the_check(monkeypatch, harm):
+    """Does harm when the start check is over, before the first batch is read."""
+
+    def report(*arguments):
+        harm()
+
+    monkeypatch.setattr("keras_ds2.recipe.train._report_data", report)
+
+
+class TestFilesBrokenLater:
+    """Of sixty utterances three, a twentieth, are no longer what was checked."""
+
+    NUMBERS = MappingProxyType({"training__epochs": 2, "model__batch_norm": False})
+
+    def break_files(self, folder):
+        (folder / "train_3.npy").unlink()
+        (folder / "train_20.npy").write_bytes(b"\x93NUMPY")
+        np.save(folder / "train_41.npy", np.full((30, 4), np.nan, np.float32))
+
+    @pytest.mark.slow
+    def test_are_passed_over_counted_and_listed(self, own_corpus, tmp_path, monkeypatch):
+        output = tmp_path / "run"
+        after_the_check(monkeypatch, lambda: self.break_files(own_corpus))
+        history, screen = run(own_corpus, output, **self.NUMBERS, data__max_error_share=0.05)
+        assert [row["unread"] for row in history.rows] == [3, 3]
+        assert screen.count("3 utterances could not be read") == 2
+        lines = (output / "faults.txt").read_text().splitlines()
+        assert len(lines) == 3
+        for number in (4, 21, 42):
+            (line,) = [
+                each for each in lines if each.startswith(f"{own_corpus}/train.jsonl:{number}:")
+            ]
+            assert f"train_{number - 1}.npy" in line
+            assert screen.count(line) == 1
+
+    @pytest.mark.slow
+    def test_at_the_start_they_are_skipped(self, own_corpus, tmp_path):
+        self.break_files(own_corpus)
+        (own_corpus / "train_3.npy").write_bytes(b"")
+        history, screen = run(own_corpus, tmp_path / "run", **self.NUMBERS)
+        assert "training on 57 utterances" in screen
+        assert "3 skipped as unusable" in screen
+        assert [row["unread"] for row in history.rows] == [0, 0]
+
+    @pytest.mark.slow
+    def test_more_than_may_fail_stop_it_with_a_checkpoint(self, own_corpus, tmp_path, monkeypatch):
+        output = tmp_path / "run"
+        after_the_check(monkeypatch, lambda: self.break_files(own_corpus))
+        with pytest.raises(TrainingError, match=r"epoch 1: 2 utterances .* expected at most 1"):
+            run(own_corpus, output, **self.NUMBERS)
+        assert len(CheckpointStore(output / "checkpoints").saved()) == 1
+
+    @pytest.mark.slow
+    def test_stop_is_before_the_batch_and_nothing_is_lost(self, own_corpus, tmp_path, monkeypatch):
+        whole, _ = run(own_corpus, tmp_path / "whole", **self.NUMBERS)
+        path = own_corpus / "train_20.npy"
+        content = path.read_bytes()
+        with monkeypatch.context() as patch:
+            after_the_check(patch, path.unlink)
+            with pytest.raises(TrainingError, match=r"train\.jsonl:21: .*train_20\.npy") as error:
+                run(own_corpus, tmp_path / "run", **self.NUMBERS, data__on_error="stop")
+        assert "expected none" in str(error.value)
+        path.write_bytes(content)
+        history, screen = run(own_corpus, tmp_path / "run", **self.NUMBERS)
+        assert "going on from epoch 1, step" in screen
+        assert history.rows == whole.rows
+        for name in ("whole", "run"):
+            assert (tmp_path / name / "log.csv").read_text().count("\n") == 3
+        for one, two in zip(
+            best_weights(tmp_path / "run"), best_weights(tmp_path / "whole"), strict=True
+        ):
+            np.testing.assert_array_equal(one, two)
+
+    @pytest.mark.slow
+    def test_of_validation_are_not_scored(self, own_corpus, tmp_path, monkeypatch):
+        after_the_check(monkeypatch, (own_corpus / "validation_3.npy").unlink)
+        history, _ = run(own_corpus, tmp_path / "one", **self.NUMBERS)
+        assert len(history.rows) == 2
+        text = (tmp_path / "one" / "faults.txt").read_text()
+        assert text.startswith(f"{own_corpus}/validation.jsonl:4: ")
+        features_corpus(own_corpus, TEXTS, "validation", seed=100)
+
+        def two():
+            for number in (3, 5):
+                (own_corpus / f"validation_{number}.npy").unlink()
+
+        after_the_check(monkeypatch, two)
+        with pytest.raises(TrainingError, match=r"validation: 2 utterances .* at most 1"):
+            run(own_corpus, tmp_path / "two", **self.NUMBERS)
+        (saved,) = CheckpointStore(tmp_path / "two" / "checkpoints").saved()
+        assert saved.name == "iteration-000000015"
+
+
+class TestBatchesThatAreNotFinite:
+    """The normalised features of one utterance are too large for the model's numbers."""
+
+    NUMBERS = MappingProxyType({"training__epochs": 2, "features__normalization": "none"})
+
+    @pytest.fixture
+    def poisoned(self, own_corpus):
+        for number in (7, 30):
+            path = own_corpus / f"train_{number}.npy"
+            np.save(path, np.load(path) * 1e38)
+        return own_corpus
+
+    @pytest.mark.slow
+    def test_stop_before_the_batch_and_name_its_utterances(self, poisoned, tmp_path):
+        output = tmp_path / "run"
+        with pytest.raises(TrainingError, match="epoch 1, step ") as error:
+            run(poisoned, output, **self.NUMBERS)
+        message = str(error.value)
+        assert f"{poisoned}/train.jsonl:8\n" in message or f"{poisoned}/train.jsonl:31\n" in message
+        assert message.count("train.jsonl:") == 4
+        for part in ("training.learning_rate", "training.on_nan: skip", "he last checkpoint is"):
+            assert part in message
+        store = CheckpointStore(output / "checkpoints")
+        assert len(store.saved()) == 1
+
+        # The same run goes on from there with the other habit.
+        history, screen = run(poisoned, output, **self.NUMBERS, training__on_nan="skip")
+        assert "going on from epoch 1, step" in screen or "iteration-000000000" in message
+        assert [row["not_finite"] for row in history.rows] == [2, 2]
+        assert all(np.isfinite(row["loss"]) for row in history.rows)
+        assert "2 batches not finite" in screen
+        lines = (output / "faults.txt").read_text().splitlines()
+        assert len(lines) == 4
+        assert all("train.jsonl:8" in line or "train.jsonl:31" in line for line in lines)
+        for weight in best_weights(output):
+            assert np.isfinite(weight).all()
+
+    @pytest.mark.slow
+    def test_too_many_in_a_row_stop_it_all_the_same(self, own_corpus, tmp_path):
+        for path in own_corpus.glob("train_*.npy"):
+            np.save(path, np.load(path) * 1e38)
+        with pytest.raises(TrainingError, match="the 11th batch in a row"):
+            run(own_corpus, tmp_path / "run", **self.NUMBERS, training__on_nan="skip")
 
 
 class TestRefused:

@@ -1,13 +1,20 @@
 """Callbacks by themselves; what they do together stands in trainer_test.py."""
 
+import errno
 import os
 import signal
 import threading
 
+import numpy as np
 import pytest
 
-from keras_ds2.training.callbacks import RunKeeper, TrainingInterrupted, ValidationScores
-from keras_ds2.training.checkpoints import CheckpointStore
+from keras_ds2.training.callbacks import (
+    RunKeeper,
+    TrainingError,
+    TrainingInterrupted,
+    ValidationScores,
+)
+from keras_ds2.training.checkpoints import CheckpointStore, without_optimizer
 from keras_ds2.training.history import History
 from tests.training.made_up_training import small_model
 
@@ -93,15 +100,87 @@ class TestSavingInsideAnEpoch:
         keeper.give_back_signals()
         assert keeper.store.saved() == []
 
-    def test_never_between_the_last_step_and_the_epochs_scores(self, tmp_path):
+    def test_after_the_last_step_too(self, tmp_path):
         keeper = keeper_in(tmp_path, position=(4, STEPS - 1), save_minutes=0.0)
         keeper.on_train_begin()
-        keeper.stop_signal = signal.SIGINT
+        keeper.on_epoch_begin(4)
         keeper.on_train_batch_end(0, {"loss": 1.0})
-        assert keeper.store.saved() == []
-        with pytest.raises(TrainingInterrupted):
-            keeper.on_epoch_end(4, {"loss": 1.0, "val_wer": 0.5})
         keeper.give_back_signals()
         state = keeper.store.restore(keeper.model)
-        assert (state["epoch"], state["step"]) == (5, 0)
-        assert state["history"][0]["val_wer"] == 0.5
+        assert (state["epoch"], state["step"]) == (4, STEPS)
+
+
+class TestWhatCannotBeWritten:
+    """Training goes on once, and stops where the second time fails at an epoch's end."""
+
+    @pytest.fixture
+    def keeper(self, tmp_path):
+        self.warnings = []
+        keeper = keeper_in(tmp_path, save_minutes=0.0, warn=self.warnings.append)
+        keeper.on_train_begin()
+        yield keeper
+        keeper.give_back_signals()
+
+    @pytest.fixture
+    def full(self, keeper, monkeypatch):
+        """A switch: whether the disk is full."""
+        full = []
+
+        def fail(path, size):
+            if full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        for module in ("keras_ds2.atomic_write", "keras_ds2.training.checkpoints"):
+            monkeypatch.setattr(f"{module}.reserve", fail)
+        return full
+
+    def test_is_told_and_tried_again(self, keeper, full):
+        full.append(True)
+        keeper.on_train_batch_end(0, {"loss": 1.0})
+        assert keeper.store.saved() == []
+        (warning,) = self.warnings
+        for part in ("iteration-000000001: cannot be written (No space left", "it needs", "free"):
+            assert part in warning
+        assert "training goes on" in warning
+        assert "there is no checkpoint yet" in warning
+        full.clear()
+        keeper.on_train_batch_end(1, {"loss": 1.0})
+        keeper.require_saved()
+        assert [path.name for path in keeper.store.saved()] == ["iteration-000000002"]
+
+    def test_at_an_epochs_end_is_an_error_the_second_time(self, keeper, full):
+        full.append(True)
+        keeper.step = STEPS
+        keeper.on_epoch_end(0, {"loss": 1.0, "val_wer": 0.5})
+        assert "best.weights.h5: cannot be written" in self.warnings[0]
+        keeper.step = STEPS
+        with pytest.raises(TrainingError, match="make room and run the same command"):
+            keeper.on_epoch_end(1, {"loss": 1.0, "val_wer": 0.6})
+
+    def test_best_weights_are_those_of_their_epoch_however_late_they_are_written(
+        self, keeper, full
+    ):
+        full.append(True)
+        best = keeper.model.get_weights()
+        keeper.step = STEPS
+        keeper.on_epoch_end(0, {"loss": 1.0, "val_wer": 0.5})
+        assert keeper.store.saved() == []
+        keeper.model.set_weights([weight + 1 for weight in best])
+        full.clear()
+        keeper.on_train_batch_end(0, {"loss": 1.0})
+        written = without_optimizer(small_model())
+        written.load_weights(keeper.folder / "best.weights.h5")
+        for one, two in zip(best, written.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, two)
+        assert keeper.store.restore(small_model())["history"][0]["val_wer"] == 0.5
+
+    def test_batches_that_end_too_early_are_an_error(self, keeper):
+        keeper.step = 1
+        with pytest.raises(TrainingError, match="epoch 1 ended after step 1, expected 3"):
+            keeper.on_epoch_end(0, {"loss": 1.0, "val_wer": 0.5})
+
+    def test_a_run_that_was_asked_to_stop_does_not_say_that_nothing_is_lost(self, keeper, full):
+        full.append(True)
+        keeper.stop_signal = signal.SIGTERM
+        with pytest.raises(TrainingError, match="there is no checkpoint yet"):
+            keeper.on_train_batch_end(0, {"loss": 1.0})
