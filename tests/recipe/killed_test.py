@@ -92,6 +92,14 @@ def newest(output):
     return saved[-1].name if saved else ""
 
 
+def wait_for(output, iteration):
+    """Waits for a checkpoint."""
+    patience = time.monotonic() + 300
+    while newest(output) < f"iteration-{iteration:09d}":
+        assert time.monotonic() < patience, said(output)
+        time.sleep(0.01)
+
+
 def test_killed_at_twenty_moments_it_ends_as_if_left_in_peace(folder, trainings, whole):
     draws = np.random.default_rng(1)
     output = folder / "killed"
@@ -133,8 +141,7 @@ def test_space_that_another_takes_in_the_middle_of_a_save(folder, trainings, who
     # HDF5 may end the process then, which is why room is made sure of before it is asked to write.
     output = folder / "taken"
     process = trainings.start(output)
-    while newest(output) < f"iteration-{STEPS + 2:09d}":
-        time.sleep(0.01)
+    wait_for(output, STEPS + 2)
     os.kill(process, signal.SIGKILL)
     trainings.wait()
     assert trainings.train(output, file_size=FILE_SIZE, reserve=False) != 0
@@ -145,8 +152,7 @@ def test_space_that_another_takes_in_the_middle_of_a_save(folder, trainings, who
 def test_asked_to_stop_it_stops_soon_and_goes_on(folder, trainings, whole):
     output = folder / "term"
     process = trainings.start(output)
-    while newest(output) < f"iteration-{STEPS:09d}":
-        time.sleep(0.01)
+    wait_for(output, STEPS)
     os.kill(process, signal.SIGTERM)
     assert trainings.wait() == 130, said(output)
     assert "nothing is lost" in said(output)
