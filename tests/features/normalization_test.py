@@ -213,6 +213,7 @@ class TestRunning:
         assert np.abs(result[900:].mean(axis=0)).max() < 0.5
         np.testing.assert_allclose(result[900:].std(axis=0), 1.0, atol=0.3)
 
+    @pytest.mark.slow
     def test_an_hour_is_as_exact_as_a_second(self):
         layer = FeatureNormalization("running", prior_frames=1, memory_frames=500)
         draws = np.random.default_rng(7)

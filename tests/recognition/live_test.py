@@ -106,7 +106,8 @@ def test_what_is_shown_as_json(wav_file, capsys):
     assert last["words"][0].keys() == {"text", "start_ms", "end_ms", "confidence"}
 
 
-def test_what_is_shown_on_a_terminal(wav_file, capsys):
+def test_what_is_shown_on_a_terminal(wav_file, capsys, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")  # a dumb one is not written over
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=200)
     final = show_stream(recognizer(KIND), wav_file, console)
