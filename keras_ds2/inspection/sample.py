@@ -9,8 +9,8 @@ import tensorflow as tf
 from keras_ds2.audio.io import read_audio
 from keras_ds2.data.augmentation import Augmentation
 from keras_ds2.data.checking import Example
-from keras_ds2.data.dataset import epoch_seed, hear
 from keras_ds2.data.features_file import read_features
+from keras_ds2.data.loader import epoch_seed, hear
 from keras_ds2.features.front_end import FeatureFrontEnd
 
 

@@ -12,14 +12,13 @@ from keras_ds2.data.batching import bucket_widths, plan_epoch
 from keras_ds2.data.checking import check_utterances
 from keras_ds2.data.dataset import (
     count_training_batches,
-    epoch_seed,
     evaluation_dataset,
     feature_dataset,
-    hear,
     made_up_batch,
     training_dataset,
 )
 from keras_ds2.data.features_file import read_features
+from keras_ds2.data.loader import epoch_seed, hear
 from keras_ds2.data.manifest import read_manifest
 from keras_ds2.data.recordings import Recordings
 from keras_ds2.features.front_end import FeatureFrontEnd

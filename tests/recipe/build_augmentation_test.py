@@ -8,7 +8,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from keras_ds2.data.augmentation import Augmentation
-from keras_ds2.data.dataset import epoch_seed, hear
+from keras_ds2.data.loader import epoch_seed, hear
 from keras_ds2.data.manifest import ManifestError
 from keras_ds2.data.recordings import RecordingsError, read_recordings
 from keras_ds2.features.front_end import FeatureFrontEnd

@@ -18,7 +18,8 @@ from rich.console import Console
 
 from keras_ds2.recipe import RecipeError, load_recipe
 from keras_ds2.recipe.build import DataError
-from keras_ds2.recipe.train import OutputError, check_output, train_recipe
+from keras_ds2.recipe.output_folder import OutputError, check_output
+from keras_ds2.recipe.train import train_recipe
 from keras_ds2.recognition import Recognizer
 from keras_ds2.recognition.evaluation import evaluate_run, print_evaluation
 from keras_ds2.recognition.recognizer import load_best_weights

@@ -18,7 +18,7 @@ import pytest
 
 from keras_ds2.data.features_file import FeaturesError, read_features
 from keras_ds2.recipe import RecipeError, load_recipe
-from keras_ds2.recipe.train import OutputError, check_output
+from keras_ds2.recipe.output_folder import OutputError, check_output
 from keras_ds2.recognition import Recognizer
 from keras_ds2.recognition.run_folder import RunFolderError
 from keras_ds2.streaming.state_file import from_bytes, to_bytes
