@@ -124,6 +124,31 @@ def _parser():
     )
     machines.set_defaults(needs_tensorflow=lambda chosen: False)
 
+    data_service = command(
+        _data_service, "data-service", "make the batches of training that runs on other machines"
+    )
+    data_service.add_argument(
+        "--dispatcher", action="store_true", help="hand out what is to be made; one for all"
+    )
+    data_service.add_argument(
+        "--worker", action="store_true", help="make it, on all cores; may be the same process"
+    )
+    data_service.add_argument(
+        "--port", type=int, default=0, metavar="N", help="of the dispatcher (0: a free one)"
+    )
+    data_service.add_argument(
+        "--dispatcher-address", metavar="HOST:PORT", help="of a worker: where its dispatcher is"
+    )
+    data_service.add_argument(
+        "--worker-port", type=int, default=0, metavar="N", help="of the worker (0: a free one)"
+    )
+    data_service.add_argument(
+        "--host", metavar="NAME", help="by which those who train reach this machine"
+    )
+    data_service.epilog = (
+        "Whoever reaches these ports can have files read here: for a network you trust alone."
+    )
+
     evaluate = command(_evaluate, "evaluate", "score a run on a manifest: WER and CER")
     evaluate.add_argument("run_folder", metavar="RUN")
     evaluate.add_argument("--manifest", required=True, metavar="FILE", help="JSON lines")
@@ -212,6 +237,16 @@ def _machines(chosen, console):
         last = len(workers) - 1
         raise ValueError(f"--index: expected 0 to {last}, received {chosen.index}")
     return 0
+
+
+def _data_service(chosen, console):
+    from keras_ds2.data.service_process import run_data_service
+
+    keys = ("dispatcher", "worker", "port", "dispatcher_address", "worker_port", "host")
+    return run_data_service(
+        lambda line: console.print(line, highlight=False, soft_wrap=True),
+        **{key: getattr(chosen, key) for key in keys},
+    )
 
 
 def _inspect(chosen, console):

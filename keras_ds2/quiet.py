@@ -16,6 +16,7 @@ _CHATTER = re.compile(
     r"|computation placer already registered"
     r"|^I\d{4} .*(XLA service|StreamExecutor device|Compiled cluster using XLA)"
     r"|disabling MLIR crash reproducer"
+    r"|server_chttp2\.cc.*No address added"  # an error that is raised and told of besides
     r"|^I\d{4} .*(Started server with target|Coordination agent has successfully connected)"
 )
 

@@ -1,7 +1,6 @@
 """From examples to batches: one chain that reads from top to bottom."""
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -21,6 +20,8 @@ from keras_ds2.data.batching import (
 )
 from keras_ds2.data.checking import Example, Skipped
 from keras_ds2.data.loader import Loader, epoch_seed, in_batches
+from keras_ds2.data.plan import Plan
+from keras_ds2.data.service import DataService
 from keras_ds2.features.front_end import FeatureFrontEnd
 
 
@@ -40,6 +41,7 @@ def training_dataset(
     replicas: int | None = None,
     own: Sequence[int] = (0,),
     unread: Callable[[Skipped], None] | None = None,
+    service: DataService | None = None,
 ) -> tf.data.Dataset:
     """All batches of all epochs, one after the other, as `keras.Model.fit` takes them.
 
@@ -64,6 +66,8 @@ def training_dataset(
         own: which of the replicas' shares this dataset holds, one after the other.
         unread: is told of an utterance that cannot be read, from any thread; it stays in its
             batch, of `feature_length` 0. None if that is an error.
+        service: makes the batches on other machines, to the bit the same, of waveforms alone; None
+            for here.
 
     Returns:
         Dataset of `({"features", "feature_length"}, {"labels", "label_length"})`. With `replicas`
@@ -75,8 +79,7 @@ def training_dataset(
     frames = _longest_frames(examples, front_end, augmentation)
 
     def batches():
-        endless = itertools.count(first_epoch)
-        for epoch in range(first_epoch, epochs) if replicas is None else endless:
+        for epoch in range(first_epoch, epochs):
             plan = plan_epoch(
                 frames,
                 batch_size,
@@ -87,33 +90,26 @@ def training_dataset(
                 num_buckets=num_buckets,
             )
             for batch in plan[first_step if epoch == first_epoch else 0 :]:
-                yield batch.indices, batch.width, epoch_seed(seed, epoch)
+                if replicas is None:
+                    yield batch.indices, batch.width, epoch_seed(seed, epoch)
+                else:
+                    for replica in own:
+                        share = share_of(batch.indices, replica, replicas)
+                        yield share, batch.width, epoch_seed(seed, epoch)
 
-    def shares():
-        for indices, width, seeds in batches():
-            for replica in own:
-                yield share_of(indices, replica, replicas), width, seeds
-
-    load = Loader(examples, front_end, augmentation, unread, weighted=replicas is not None)
-    alone = replicas is None
-    dataset = in_batches(batches if alone else shares, load)
-    if batch_frames is None:
-        dataset = dataset.map(_narrow(bucket_widths(frames, num_buckets))).prefetch(1)
-    if alone:
+    load = Loader(
+        examples,
+        front_end,
+        augmentation,
+        unread,
+        weighted=replicas is not None,
+        widths=bucket_widths(frames, num_buckets).astype(np.int32) if batch_size else None,
+        service=service,
+    )
+    dataset = in_batches(Plan(batches()), load, endless=replicas is not None)
+    if replicas is None:
         return dataset
     return dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-
-
-def _narrow(widths):
-    """To the narrowest width that fits what a batch holds now: augmentation left room for more."""
-
-    def narrow(inputs, *others):
-        longest = tf.reduce_max(inputs["feature_length"])
-        width = tf.gather(widths, tf.searchsorted(widths, longest[tf.newaxis]))[0]
-        return {**inputs, "features": inputs["features"][:, :width]}, *others
-
-    widths = tf.constant(widths, tf.int32)
-    return narrow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,7 +257,7 @@ def evaluation_dataset(
             yield indices, int(frames[indices].max()), (0, 0)
             start = end
 
-    return in_batches(batches, Loader(examples, front_end, None, unread))
+    return in_batches(Plan(batches()), Loader(examples, front_end, None, unread))
 
 
 def feature_dataset(examples: Sequence[Example], front_end: FeatureFrontEnd) -> tf.data.Dataset:

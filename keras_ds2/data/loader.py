@@ -1,7 +1,6 @@
 """Utterances read, heard and padded to batches, in graph; what cannot be read is told."""
 
-from collections.abc import Callable, Iterable
-
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -10,10 +9,10 @@ from keras_ds2.data.augmentation import Augmentation
 from keras_ds2.data.batching import NOBODY
 from keras_ds2.data.checking import Skipped, count_frames
 from keras_ds2.data.features_file import FeaturesError, read_features
+from keras_ds2.data.plan import Plan
 from keras_ds2.data.remaking import with_remade
+from keras_ds2.data.service import DataService
 from keras_ds2.features.front_end import FeatureFrontEnd
-
-_ON_THE_WAY = 4096  # batches, more than are ever made at the same time
 
 
 def hear(inputs, index, seed, front_end: FeatureFrontEnd, augmentation: Augmentation):
@@ -49,24 +48,49 @@ def _features(front_end, inputs):
 
 
 class Loader:
-    """Reads examples by index, in graph."""
+    """Reads examples by index, in graph.
 
-    def __init__(self, examples, front_end, augmentation, unread=None, weighted=False):
+    Args:
+        examples: what to read.
+        front_end: makes the features, by its statistics as they are now.
+        augmentation: None for none.
+        unread: is told of an utterance that cannot be read, from any thread.
+        weighted: whether batches come with the weights of their rows.
+        widths: ascending; a batch is cut to the narrowest of them that fits what it holds then.
+        service: makes the batches on other machines; None for here.
+    """
+
+    def __init__(
+        self,
+        examples,
+        front_end,
+        augmentation,
+        unread=None,
+        weighted=False,
+        widths=None,
+        service: DataService | None = None,
+    ):
         self.examples = examples
         self.front_end = front_end
         self.unread = unread
         self.weighted = weighted
-        self.planned = {}
+        self.widths = widths
+        self.service = service
         self.augmentation = augmentation
-        self.paths = tf.constant([example.utterance.filepath for example in examples])
-        self.labels = tf.ragged.constant(
-            [*(example.labels.tolist() for example in examples), []], dtype=tf.int32, ragged_rank=1
-        )  # the last stands for no utterance
         front_end.build(
             (None, None)
             if front_end.kind == "log_spectrogram"
             else (None, None, front_end.num_bins)
         )
+        with tf.device("CPU:0"):  # where datasets compute
+            self.paths = tf.constant([example.utterance.filepath for example in examples])
+            self.labels = tf.ragged.constant(
+                [*(example.labels.tolist() for example in examples), []], tf.int32, ragged_rank=1
+            )  # the last stands for no utterance
+            # A graph that runs in other processes can hold constants, but no variables.
+            self.statistics = [
+                (each, tf.constant(keras.ops.convert_to_numpy(each))) for each in front_end.weights
+            ]
 
     def batch(self, indices, width, seed, readable=None):
         """Indices of a batch to its padded tensors; of `NOBODY` a row of no frame and no label.
@@ -99,6 +123,10 @@ class Loader:
             indices if readable is None else (indices, readable),
             fn_output_signature=(tf.TensorSpec((None, bins), tf.float32), tf.int32),
         )
+        if self.widths is not None:
+            # Augmentation left room for more.
+            longest = tf.searchsorted(self.widths, tf.reduce_max(lengths, keepdims=True))
+            features = features[:, : tf.gather(self.widths, longest)[0]]
         labels = tf.gather(self.labels, tf.where(indices == NOBODY, tf.size(self.paths), indices))
         batch = (
             {"features": features, "feature_length": lengths},
@@ -119,32 +147,17 @@ class Loader:
         )
         return (*batch, tf.zeros((0,))) if self.weighted else batch
 
-    def remember(self, number, batch):
-        """Keeps a batch's plan for as long as it may be on its way."""
-        self.planned[number] = batch
-        self.planned.pop(number - _ON_THE_WAY, None)
+    def batch_of_readable(self, indices, width, seed):
+        """The same without what cannot be read; tells what that is."""
 
-    def batch_of_readable(self, number):
-        """The batch of a number, without what cannot be read; tells what that is."""
-
-        def plan(number):
-            indices, width, seed = self.planned[int(number)]
+        def are_readable(indices):
             readable = [self.is_readable(index) for index in indices]
-            return (
-                np.asarray(indices, np.int32),
-                np.int32(width),
-                np.asarray(seed, np.int32),
-                np.array(readable, bool),
-            )
+            if self.service is not None and all(readable):
+                self.service.tell_made_here()
+            return np.array(readable, bool)
 
-        types = (tf.int32, tf.int32, tf.int32, tf.bool)
-        indices, width, seed, readable = tf.numpy_function(plan, [number], types)
-        return self.batch(
-            tf.ensure_shape(indices, (None,)),
-            tf.ensure_shape(width, ()),
-            tf.ensure_shape(seed, (2,)),
-            tf.ensure_shape(readable, (None,)),
-        )
+        readable = tf.numpy_function(are_readable, [indices], tf.bool)
+        return self.batch(indices, width, seed, tf.ensure_shape(readable, (None,)))
 
     def is_readable(self, index):
         """Whether an utterance is still what it was when it was checked; tells if not."""
@@ -165,9 +178,10 @@ class Loader:
     def features(self, index, seed):
         """One utterance's features `(frames, bins)`, augmented where asked for."""
         inputs = self.read(index)
-        if self.augmentation is None:
-            return _features(self.front_end, inputs)
-        return hear(inputs, index, seed, self.front_end, self.augmentation)[1]
+        with keras.StatelessScope(state_mapping=self.statistics):
+            if self.augmentation is None:
+                return _features(self.front_end, inputs)
+            return hear(inputs, index, seed, self.front_end, self.augmentation)[1]
 
     def read(self, index):
         """What the front end reads: a waveform `(samples,)`, or features `(frames, num_bins)`."""
@@ -181,43 +195,42 @@ class Loader:
         return tf.ensure_shape(features, (None, num_bins))
 
 
-def in_batches(batches: Callable[[], Iterable], load: Loader) -> tf.data.Dataset:
+def in_batches(plan: Plan, load: Loader, *, endless: bool = False) -> tf.data.Dataset:
     """The batches that a plan names, read.
 
     Args:
-        batches: gives `(indices, width, seed)` of each batch, from the first one on.
+        plan: of all batches.
         load: reads them.
+        endless: whether after the last batch the first one comes again.
+
+    Raises:
+        DataServiceError: if the service cannot be reached.
     """
-    signature = (
-        tf.TensorSpec((None,), tf.int32),
-        tf.TensorSpec((), tf.int32),
-        tf.TensorSpec((2,), tf.int32),
-    )
-    if load.unread is None:
-        dataset = tf.data.Dataset.from_generator(batches, output_signature=signature).map(
-            load.batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
-        return dataset.prefetch(4)
+    count = tf.int64.max if endless else len(plan)
 
-    def numbered():
-        for number, batch in enumerate(batches()):
-            load.remember(number, batch)
-            yield number, *batch
-        yield number + 1, [], 0, (0, 0)  # after the last, for `with_remade`
-
-    def numbered_batch(number, *batch):
-        is_last = tf.size(batch[0]) == 0
-        made = tf.cond(is_last, load.no_batch, lambda: load.batch(*batch))
+    def numbered_batch(number):
+        indices, width, seed = plan.batch(number)
+        made = load.batch(indices, width, seed)
         numbers = tf.reduce_all(tf.math.is_finite(made[0]["features"]))
-        lengths = (made[0]["feature_length"] > 0) | (batch[0] == NOBODY)
+        lengths = (made[0]["feature_length"] > 0) | (indices == NOBODY)
         sound = numbers & tf.reduce_all(lengths)
         with tf.control_dependencies([tf.debugging.Assert(sound, ["not what was checked"])]):
             return tf.identity(number), made
 
-    signature = (tf.TensorSpec((), tf.int64), *signature)
-    dataset = tf.data.Dataset.from_generator(numbered, output_signature=signature).map(
+    def remade(number):
+        return (load.batch if load.unread is None else load.batch_of_readable)(*plan.batch(number))
+
+    dataset = tf.data.Dataset.range(count).map(
         numbered_batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
-    dataset = with_remade(dataset, load.batch_of_readable)
+    if load.unread is not None:
+        dataset = dataset.ignore_errors()
+    if load.service is not None:
+        dataset = load.service.make(dataset, count)
+    if load.unread is None and load.service is None:
+        return dataset.map(lambda number, batch: batch).prefetch(4)
+    if not endless:
+        last = tf.data.Dataset.from_tensors((tf.constant(count, tf.int64), load.no_batch()))
+        dataset = dataset.concatenate(last)
     is_batch = lambda inputs, *others: tf.size(inputs["feature_length"]) > 0  # noqa: E731
-    return dataset.filter(is_batch).prefetch(4)
+    return with_remade(dataset, remade).filter(is_batch).prefetch(4)

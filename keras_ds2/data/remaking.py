@@ -1,4 +1,4 @@
-"""Elements of a dataset that fail, made a second time in another way, each in its place."""
+"""Elements of a dataset that are missing, made in another way, each in its place."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,15 @@ import tensorflow as tf
 
 
 def with_remade(elements: tf.data.Dataset, remake: Callable) -> tf.data.Dataset:
-    """Puts an element made anew where one has failed.
+    """Puts an element made anew where one is missing.
 
-    TensorFlow's graphs have no `except`: its datasets can only leave out an element that fails, so
-    each has a number, and those that are missing are seen when the next one comes. The elements
-    that do not fail cost nothing more.
+    TensorFlow's graphs have no `except`: its datasets can only leave out an element that fails
+    (`ignore_errors`), so each has a number, and those that are missing are seen when the next one
+    comes. The elements that are there cost nothing more.
 
     Args:
-        elements: of `(number, element)`, int64 numbers from 0 on; the last one must not fail.
+        elements: of `(number, element)`, int64 numbers that rise from 0 on; the last one must be
+            there.
         remake: from a number, a scalar tensor, to the element.
 
     Returns:
@@ -33,4 +34,4 @@ def with_remade(elements: tf.data.Dataset, remake: Callable) -> tf.data.Dataset:
         )
 
     start = tf.constant(0, tf.int64)
-    return elements.ignore_errors().scan(start, expect).flat_map(with_missing)
+    return elements.scan(start, expect).flat_map(with_missing)

@@ -197,7 +197,10 @@ def training_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
 
 def recipe_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
     """Faults between sections: changes to a waveform where there is none, or that are undone."""
-    features, augmentation = values.get("features") or {}, values.get("augmentation")
+    features = values.get("features") or {}
+    if isinstance(features, Mapping):
+        yield from _service_faults(values.get("data"), features)
+    augmentation = values.get("augmentation")
     if not (isinstance(features, Mapping) and isinstance(augmentation, Mapping)):
         return
     if features.get("kind") == "precomputed":
@@ -230,6 +233,20 @@ def recipe_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
         )
     if features.get("normalization") != "running" and features.get("power_normalize") is not False:
         yield from _undone_gain_faults(augmentation)
+
+
+def _service_faults(data: Any, features: Mapping[str, Any]) -> Iterator[Fault]:
+    if not (isinstance(data, Mapping) and _is_set(data, "service")):
+        return
+    if features.get("kind") == "precomputed":
+        yield (
+            "data.service",
+            (
+                "needs waveforms: expected no such key where features.kind is precomputed, whose "
+                "files Python reads, which the service's machines do not run for others, received "
+                f"{data['service']!r}"
+            ),
+        )
 
 
 def _undone_gain_faults(augmentation: Mapping[str, Any]) -> Iterator[Fault]:

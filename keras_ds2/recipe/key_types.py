@@ -1,5 +1,6 @@
 """Types of a recipe's keys: what is read as what, within which range, and how it is called."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr
@@ -37,10 +38,17 @@ def _counts(value: Any) -> Any:
     return value
 
 
+def _dispatcher(value: str) -> str:
+    if not re.fullmatch(r"grpc://(\[[0-9a-fA-F:]+\]|[\w.-]+):[1-9]\d{0,4}", value):
+        raise ValueError("expected grpc://HOST:PORT")
+    return value
+
+
 # The text at the end of each says in words what a key of that type holds.
 MaybeEmptyText = Annotated[StrictStr, "text"]
 Text = Annotated[StrictStr, Field(min_length=1), "text"]
 Texts = Annotated[list[Text], Field(min_length=1), "list of texts"]
+Dispatcher = Annotated[Text, AfterValidator(_dispatcher), "grpc://HOST:PORT"]
 Switch = Annotated[StrictBool, "true | false"]
 Whole = Annotated[int, BeforeValidator(_refuse_bool), "whole number"]
 Real = Annotated[float, BeforeValidator(_refuse_bool), Field(allow_inf_nan=False), "number"]

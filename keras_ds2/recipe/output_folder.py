@@ -13,7 +13,7 @@ from keras_ds2.training.checkpoints import FOLDER, CheckpointStore
 RECIPE = "recipe.yaml"
 INITIAL = "initial_weights.json"
 HOW_NOT_WHAT = {
-    "data": ("on_error", "max_error_share"),
+    "data": ("on_error", "max_error_share", "service"),
     "training": ("strategy", "replicas", "on_nan", "save_minutes", "keep_checkpoints"),
 }
 """Keys of a recipe that say how it is computed and not what: a run may go on with other values."""

@@ -26,6 +26,7 @@ from keras_ds2.recipe.key_types import (
     AtLeastZero,
     Count,
     CountPerLayer,
+    Dispatcher,
     MaybeEmptyText,
     OpenShare,
     Order,
@@ -90,6 +91,11 @@ class DataSection(Section):
     )
     max_error_share: Share | None = Field(
         None, description="of all utterances, how many may fail so in an epoch before it stops"
+    )
+    service: Dispatcher | None = Field(
+        None,
+        description="dispatcher of keras-ds2 data-service, whose machines make the batches of "
+        "training from the same paths; null = made where it trains",
     )
     how_to_get: Text = Field(
         description="said when the data are not there: where to get them, what layout"

@@ -1,5 +1,6 @@
 """A recipe trained into a run folder."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -16,6 +17,7 @@ from keras_ds2.data.dataset import (
     plan_training_epoch,
     training_dataset,
 )
+from keras_ds2.data.service import DataService
 from keras_ds2.decoding import GreedyDecoder
 from keras_ds2.evaluation.evaluator import Evaluator
 from keras_ds2.recipe.build import DataError, build
@@ -69,6 +71,7 @@ def train_recipe(
         OutputError: if the folder cannot be used. Nothing is written then.
         RunFolderError: if `init_from` cannot be read, or nothing of it fits.
         DistributionError, ClusterError: if the strategy cannot be had here.
+        DataServiceError: if `data.service` cannot be reached, or sends no batches any more.
         WorkerLost: if another worker has died.
         DataError, ManifestError, UnknownSymbolError: about the data.
         ValueError: if an utterance is longer than `training.batch_frames`.
@@ -84,13 +87,25 @@ def train_recipe(
     agreement = Agreement(strategy)
     if not agreement.is_chief:
         console = Console(quiet=True)
-    with agreement.losses_told():
+    service = None
+    if recipe.data.service is not None:
+        stderr = Console(stderr=True)  # heard of every worker
+        service = DataService(recipe.data.service, warning(stderr))
+        service.require_reachable()
+    told = contextlib.nullcontext() if service is None else service.losses_told()
+    with agreement.losses_told(), told:
         return _train(
-            recipe.with_absolute_folder(), Path(output), init_from, console, strategy, agreement
+            recipe.with_absolute_folder(),
+            Path(output),
+            init_from,
+            console,
+            strategy,
+            agreement,
+            service,
         )
 
 
-def _train(recipe, folder, init_from, console, strategy, agreement):
+def _train(recipe, folder, init_from, console, strategy, agreement, service):
     training = recipe.training
     replicas = strategy.num_replicas_in_sync
     if training.batch_size is not None and replicas > training.batch_size:
@@ -174,6 +189,7 @@ def _train(recipe, folder, init_from, console, strategy, agreement):
             first_step=step,
             augmentation=built.augmentation,
             unread=guard.faults.add,
+            service=service,
             **plan,
             **shares,
         )

@@ -266,3 +266,15 @@ def test_a_share_of_errors_needs_errors_to_be_passed_over():
         "data.max_error_share: has no effect where on_error is stop: expected no such key, "
         "received 0.1",
     ]
+
+
+def test_a_service_makes_batches_of_waveforms():
+    assert load(data__service="grpc://host.example:5000").data.service == "grpc://host.example:5000"
+    for wrong in ("host:5000", "grpc://host", "http://host:5000"):
+        assert faults(data__service=wrong) == [
+            f"data.service: expected grpc://HOST:PORT, received '{wrong}'"
+        ]
+    (line,) = faults(
+        data__service="grpc://[::1]:5000", features__kind="precomputed", features__num_bins=13
+    )
+    assert line.startswith("data.service: needs waveforms")
