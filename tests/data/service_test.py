@@ -207,7 +207,7 @@ def corpus(tmp_path_factory):
     return examples, front_end
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def process():
     process = DataServiceProcess(dispatcher=True, worker=True, host="localhost")
     yield process
