@@ -18,7 +18,7 @@ from keras_ds2.audio.augmentation import (
 )
 from keras_ds2.data.recordings import Recordings
 from keras_ds2.features import spec_augment
-from keras_ds2.features.vocal_tract import random_vocal_tract
+from keras_ds2.features.vocal_tract import random_vocal_tract, random_vocal_tract_of_bins
 
 NOISE_COLORS = {"white": white_noise, "pink": pink_noise}
 _QUIET_FRAME_MS = 10
@@ -41,7 +41,8 @@ class Augmentation:
         gain_db: `(min, max)` gain after the noise, dB, then clipped to full scale; features of
             normalised power undo a gain that does not overload.
         vocal_tract: `(min, max)` length of the vocal tract over the speaker's own, of cepstra that
-            were read, see `random_vocal_tract`.
+            were read, see `random_vocal_tract`, or of log-spectrograms, see
+            `random_vocal_tract_of_bins`.
         time_warp: `(min, max)` rate of the features, 1.1 = a tenth faster; one an utterance.
         gaussian_noise_stddev: deviation of noise on the features.
         time_masks: masks in time an utterance.
@@ -147,6 +148,21 @@ class Augmentation:
         if self.vocal_tract is not None:
             cepstra = random_vocal_tract(cepstra, seed, *map(float, self.vocal_tract))
         return cepstra
+
+    def augment_spectrogram(self, spectrogram, seed):
+        """Augments one utterance's log-spectrogram, before differences and normalisation.
+
+        Args:
+            spectrogram: float32 `(..., frames, bins)`.
+            seed: int32 `(2,)`.
+
+        Returns:
+            float32, the shape of `spectrogram`.
+        """
+        if self.vocal_tract is not None:
+            bounds = map(float, self.vocal_tract)
+            spectrogram = random_vocal_tract_of_bins(spectrogram, seed, *bounds)
+        return spectrogram
 
     def augment_features(self, features, seed):
         """Augments one utterance's features.

@@ -1,5 +1,7 @@
 """Utterances read, heard and padded to batches, in graph; what cannot be read is told."""
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -23,19 +25,22 @@ def hear(inputs, index, seed, front_end: FeatureFrontEnd, augmentation: Augmenta
         index: the utterance's place among the examples.
         seed: int32 `(2,)`, see `epoch_seed`.
         front_end: makes the features.
-        augmentation: changes the waveform, then the features.
+        augmentation: changes the waveform, then its log-spectrogram, then the features.
 
     Returns:
         `(inputs, features)`: the augmented waveform, or the features that were read, augmented, and
         float32 `(frames, bins)`.
     """
     seed = tf.random.experimental.stateless_fold_in(seed, index)
-    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+    change = None
     if front_end.kind == "log_spectrogram":
         inputs = augmentation.augment_waveform(inputs, seeds[0], front_end.sampling_rate)
+        change = functools.partial(augmentation.augment_spectrogram, seed=seeds[2])
     else:
         inputs = augmentation.augment_cepstra(inputs, seeds[0])
-    return inputs, augmentation.augment_features(_features(front_end, inputs), seeds[1])
+    features = _features(front_end, inputs, change)
+    return inputs, augmentation.augment_features(features, seeds[1])
 
 
 def epoch_seed(seed: int, epoch: int) -> tuple[int, int]:
@@ -43,8 +48,8 @@ def epoch_seed(seed: int, epoch: int) -> tuple[int, int]:
     return seed % 2**31, epoch
 
 
-def _features(front_end, inputs):
-    return tf.cast(front_end(inputs[tf.newaxis])[0], tf.float32)
+def _features(front_end, inputs, change=None):
+    return tf.cast(front_end(inputs[tf.newaxis], change=change)[0], tf.float32)
 
 
 class Loader:

@@ -42,6 +42,8 @@ class FeatureFrontEnd(keras.layers.Layer):
     Call arguments:
         inputs: float `(batch, samples)`, or `(batch, frames, num_bins)` if precomputed.
         mask: bool `(batch, samples)` or `(batch, frames)`, True = real, real ones first; optional.
+        change: callable, from float32 `(batch, frames, bins)` to the same shape, each frame by
+            itself: changes the frames before differences and statistics are made of them; optional.
 
     Masking: masked samples or frames are not read; mask `(batch, frames)` passed on; output zeroed
     there.  Output shape: `(batch, frames, num_output_bins)`, computed in float32 and cast to the
@@ -216,17 +218,19 @@ class FeatureFrontEnd(keras.layers.Layer):
             mask = lengths_to_mask(length, tf.shape(inputs)[1])
             yield measured(inputs, mask), self.frames(length)
 
-    def _before_normalization(self, inputs, mask):
+    def _before_normalization(self, inputs, mask, change=None):
         features = tf.cast(inputs, tf.float32)
         if self._spectrogram is not None:
             features = self._spectrogram(features, mask=mask)
             mask = self._spectrogram.compute_mask(inputs, mask)
+        if change is not None:
+            features = change(features)
         if self._deltas is not None:
             features = self._deltas(features, mask=mask)
         return features
 
-    def call(self, inputs, mask=None):
-        features = self._before_normalization(inputs, mask)
+    def call(self, inputs, mask=None, change=None):
+        features = self._before_normalization(inputs, mask, change)
         mask = self.compute_mask(inputs, mask)
         if self._normalization is not None:
             features = self._normalization(features, mask=mask)

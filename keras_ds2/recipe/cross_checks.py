@@ -223,14 +223,6 @@ def recipe_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
                     ),
                 )
         return
-    if _is_set(augmentation, "vocal_tract"):
-        yield (
-            "augmentation.vocal_tract",
-            (
-                "needs cepstra: expected no such key unless features.kind is precomputed (speed "
-                f"does the same to waveforms), received {augmentation['vocal_tract']!r}"
-            ),
-        )
     if features.get("normalization") != "running" and features.get("power_normalize") is not False:
         yield from _undone_gain_faults(augmentation)
 

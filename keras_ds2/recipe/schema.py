@@ -205,8 +205,8 @@ class AugmentationSection(Section):
     )
     vocal_tract: PositiveRange | None = Field(
         None,
-        description="[min, max] length of the vocal tract over the speaker's own; of precomputed "
-        "cepstra",
+        description="[min, max] length of the vocal tract over the speaker's own: frequencies "
+        "stretched, above 1 formants fall; of a log-spectrogram, or of precomputed cepstra",
     )
     time_warp: PositiveRange | None = Field(
         None, description="[min, max] rate of the features, 1.1 = a tenth faster"

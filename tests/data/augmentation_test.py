@@ -48,6 +48,7 @@ def test_all_off_changes_nothing():
     augmentation = Augmentation()
     for seed in seeds(3):
         np.testing.assert_array_equal(augmented(augmentation, WAVEFORM, seed), WAVEFORM)
+        np.testing.assert_array_equal(augmentation.augment_spectrogram(FEATURES, seed), FEATURES)
         np.testing.assert_array_equal(augmentation.augment_features(FEATURES, seed), FEATURES)
     assert augmentation.longest(123, 2) == 123
 

@@ -38,6 +38,7 @@ EVERYTHING = Augmentation(
     noise_snr_db=(0, 20),
     noise_recordings=Recordings([np.linspace(-1, 1, 999, dtype=np.float32)]),
     gain_db=(-6, 6),
+    vocal_tract=(0.9, 1.1),
     time_warp=(0.8, 1.2),
     gaussian_noise_stddev=0.1,
     time_masks=1,

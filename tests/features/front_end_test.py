@@ -77,6 +77,24 @@ def test_padding_is_never_read(kind, normalization):
             np.testing.assert_allclose(together[row, :frames], alone, atol=2e-4)
 
 
+def test_frames_are_changed_before_differences_and_statistics():
+    (clean, mask), (dirty, _) = padded_waveforms(), padded_waveforms(np.nan)
+    front_end = FeatureFrontEnd(deltas=1)
+    frames_mask = front_end.compute_mask(clean, mask)
+
+    def change(frames):
+        return 3.0 * tf.reverse(frames, [-1]) + 1.0
+
+    spectrogram = LogSpectrogram()(clean, mask=mask)
+    expected = FeatureNormalization()(
+        Deltas(1)(change(spectrogram), mask=frames_mask), mask=frames_mask
+    )
+    result = front_end(dirty, mask=mask, change=change)
+    np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(result[~frames_mask.numpy()], 0.0)
+    np.testing.assert_allclose(tf.reduce_mean(result[0], axis=0), 0.0, atol=1e-4)
+
+
 def test_frames():
     assert FeatureFrontEnd().frames(16000) == frames_in(16000, 320, 160) == 99
     assert FeatureFrontEnd("precomputed", num_bins=13).frames(77) == 77

@@ -41,6 +41,7 @@ CHANGES = {
     "noise_manifest": (NOISE, RECORDED),
     "noise_color": (NOISE, {**NOISE, "noise_color": "pink"}),
     "gain_db": ({}, {"gain_db": [20, 20]}),
+    "vocal_tract": ({}, {"vocal_tract": [0.8, 0.9]}),
     "time_warp": ({}, {"time_warp": [1.2, 1.2]}),
     "gaussian_noise_stddev": ({}, {"gaussian_noise_stddev": 0.5}),
     "time_masks": (TIME, {**TIME, "time_masks": 3}),
@@ -97,7 +98,7 @@ def heard(folder, **section):
 
 
 def test_every_key_is_walked():
-    assert {*CHANGES, "vocal_tract"} == set(AugmentationSection.model_fields)
+    assert set(CHANGES) == set(AugmentationSection.model_fields)
     for key, (before, after) in CHANGES.items():
         assert {name for name in after if after[name] != before.get(name)} >= {key}
 
@@ -109,7 +110,7 @@ def test_every_key_changes_what_training_sees(folder, key):
     assert any(one.shape != other.shape or np.abs(one - other).max() > 0.05 for one, other in pairs)
 
 
-def test_the_key_of_cepstra_changes_what_training_sees():
+def test_the_vocal_tract_of_cepstra_changes_what_training_sees():
     front_end = FeatureFrontEnd(kind="precomputed", num_bins=13)
     cepstra = tf.constant(np.random.default_rng(0).normal(size=(50, 13)), tf.float32)
     plain, warped = (

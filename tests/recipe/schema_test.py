@@ -251,13 +251,10 @@ def test_an_absolute_folder_means_the_same_anywhere(tmp_path, monkeypatch):
     assert recipe.with_absolute_folder() == recipe
 
 
-def test_a_vocal_tract_belongs_to_cepstra():
-    (line,) = faults(augmentation__vocal_tract=[0.9, 1.1])
-    assert line.startswith("augmentation.vocal_tract: needs cepstra")
-    recipe = load(
-        augmentation__vocal_tract=[0.9, 1.1], features__kind="precomputed", features__num_bins=13
-    )
-    assert list(recipe.augmentation.vocal_tract) == [0.9, 1.1]
+def test_a_vocal_tract_is_of_spectrograms_and_of_cepstra():
+    for features in ({}, {"features__kind": "precomputed", "features__num_bins": 13}):
+        recipe = load(augmentation__vocal_tract=[0.9, 1.1], **features)
+        assert list(recipe.augmentation.vocal_tract) == [0.9, 1.1]
 
 
 def test_a_share_of_errors_needs_errors_to_be_passed_over():
