@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?=
 BIN := .venv/bin
+# One process a core, four at most (each holds TensorFlow, a gigabyte); a file stays in one, for what its tests share.
+PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 export PYTHON
 
 .DEFAULT_GOAL := help
@@ -19,7 +21,7 @@ demo: setup  ## made-up speech in, trained model, transcripts and a picture out:
 	@$(BIN)/keras-ds2 demo --output runs/demo
 
 test: setup  ## all tests but the slow ones
-	@$(BIN)/python -m pytest -q -m "not slow"
+	@$(BIN)/python -m pytest -q -m "not slow" $(PARALLEL)
 
 test-all: setup  ## all tests
 	@$(BIN)/python -m pytest -q

@@ -8,9 +8,14 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
+import hypothesis
 import keras
 import pytest
 import tensorflow as tf
+
+# No test is timed: on a busy machine an example takes as long as it takes.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # On a GPU products round to ten bits unless told; tests compare to 1e-5.
 tf.config.experimental.enable_tensor_float_32_execution(False)

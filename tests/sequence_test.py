@@ -49,7 +49,7 @@ def test_lengths_and_masks_are_two_forms_of_one_thing():
     np.testing.assert_array_equal(lengths, [3, 0, 5])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=4), st.integers(1, 4))
 def test_a_strided_mask_agrees_with_the_strided_lengths(lengths, stride):
     lengths = tf.constant(lengths)

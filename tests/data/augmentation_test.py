@@ -193,7 +193,7 @@ def test_masks_write_zero_after_the_noise():
     assert max(hidden) > 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     samples=st.integers(0, 4000),
     window=st.sampled_from([(320, 160), (400, 160), (160, 160)]),

@@ -32,7 +32,7 @@ def same(plan, other):
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     frames=corpora,
     batch_size=st.integers(1, 70),
@@ -106,7 +106,7 @@ class TestPlan:
 
 
 class TestBucketWidths:
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(frames=corpora, num_buckets=st.integers(1, 20))
     def test_few_ascending_and_the_last_fits_all(self, frames, num_buckets):
         widths = bucket_widths(frames, num_buckets)
@@ -115,7 +115,7 @@ class TestBucketWidths:
         assert widths[-1] == frames.max()
         assert set(widths) <= set(frames)
 
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(
         frames=st.lists(st.integers(1, 14), min_size=1, max_size=30).map(np.array),
         num_buckets=st.integers(1, 5),
@@ -149,7 +149,7 @@ def test_count_of_batches(utterances):
 class TestByFrames:
     """Batches of so many frames at the most."""
 
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(
         frames=corpora,
         spare=st.integers(0, 9000),
@@ -214,7 +214,7 @@ def test_the_largest_batch_of_a_fixed_size():
     assert largest_batch(frames, symbols, 2) == (2, 90, 7)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(utterances=st.integers(1, 40), replicas=st.integers(1, 9))
 def test_shares_are_of_one_size_and_hold_every_utterance_once(utterances, replicas):
     shares = [share_of(np.arange(utterances), replica, replicas) for replica in range(replicas)]

@@ -19,7 +19,7 @@ def gradients(convolve, inputs, kernel, weights):
     return [output, *tape.gradient(loss, [inputs, kernel])]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     time=SIZES,
     bins=SIZES,

@@ -171,7 +171,7 @@ def test_an_empty_label_is_blank_at_every_step():
         np.testing.assert_allclose(ctc_loss(labels, logits, [0], [3]), expected, rtol=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_the_loss_sums_over_every_alignment(data):
     steps = data.draw(st.integers(0, 5))
@@ -383,7 +383,7 @@ def test_the_textbook_sums_over_every_alignment():
         np.testing.assert_allclose(gradient, expected, atol=1e-8)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_values_and_gradients_equal_the_textbooks(data):
     """Empty labels, repeats, steps too few and padding among them."""

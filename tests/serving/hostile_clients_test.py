@@ -144,7 +144,8 @@ class TestAudio:
             hear_kind(socket, "ready")
             with contextlib.suppress(Exception):
                 socket.send(bytes(10 * 2**20))
-            assert closed(socket) == 1009
+            # None: the kernel's reset, for what was sent and never read, overtook the reason.
+            assert closed(socket) in (1009, None)
 
     def test_a_message_in_pieces_that_is_too_long(self, server):
         with raw(server) as connection:

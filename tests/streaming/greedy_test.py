@@ -18,7 +18,7 @@ def logits_for(ids):
     return (4 * np.eye(4)[ids] + draws.uniform(0, 1, (len(ids), 4))).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None, database=None, derandomize=True)
+@settings(max_examples=60, database=None, derandomize=True)
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.data())
 def test_any_cutting_is_the_whole(ids, data):
     logits = logits_for(ids)

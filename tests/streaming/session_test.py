@@ -43,7 +43,7 @@ class TestWholePass:
     @pytest.mark.parametrize("chunk_ms", [None, 1])
     @pytest.mark.parametrize("kind", KINDS)
     def test_any_cutting_gives_its_logits_and_its_text(self, kind, chunk_ms):
-        @settings(max_examples=12, deadline=None, database=None, derandomize=True)
+        @settings(max_examples=12, database=None, derandomize=True)
         @given(st.data())
         def check(data):
             length = data.draw(st.integers(0, longest(kind)), "length")

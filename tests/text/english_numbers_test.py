@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_ds2.text.english_numbers import speak_numbers
@@ -39,7 +39,6 @@ def value(words: str) -> int:
 
 
 @given(st.integers(0, 10**15 - 1))
-@settings(deadline=None)
 def test_integers_with_commas_read_back_to_themselves(number):
     assert value(spoken(f"{number:,}")) == number
 
@@ -167,6 +166,5 @@ def test_a_text_without_digits_stays_as_it_is():
 
 
 @given(st.text(alphabet="0123456789 .,:/-$%'#=+st°C()akm"))
-@settings(deadline=None)
 def test_no_digit_is_left(text):
     assert not re.search(r"\d", speak_numbers(text))

@@ -49,7 +49,6 @@ def test_letters_of_other_scripts_stay_for_the_alphabet_to_report():
 
 
 @given(st.text(st.characters(codec="ascii")))
-@settings(deadline=None)
 def test_any_ascii_text_ends_up_in_the_alphabet(text):
     normal = normalize_english(text)
     assert english_alphabet().unknown_symbols(normal) == []
@@ -59,7 +58,7 @@ def test_any_ascii_text_ends_up_in_the_alphabet(text):
 @given(
     st.text(st.one_of(st.characters(exclude_categories=("Cs",)), st.sampled_from("Dr.'’1½²3/ ")))
 )
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_normalising_twice_changes_nothing(text):
     once = normalize_english(text)
     assert normalize_english(once) == once
