@@ -1,12 +1,13 @@
 """Set-up shared by all tests: a quiet TensorFlow, fixed seeds, the folder of real speech."""
 
-import logging
+# ruff: noqa: E402 - TensorFlow is imported first, without its chatter.
+
 import os
 from pathlib import Path
 
-# Before TensorFlow's first import: its information and warnings are chatter here, its errors stay.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ["KERAS_BACKEND"] = "tensorflow"
+from keras_ds2.quiet import import_tensorflow
+
+import_tensorflow()
 
 import hypothesis
 import keras
@@ -19,9 +20,6 @@ hypothesis.settings.load_profile("untimed")
 
 # On a GPU products round to ten bits unless told; tests compare to 1e-5.
 tf.config.experimental.enable_tensor_float_32_execution(False)
-
-logging.getLogger("absl").setLevel(logging.ERROR)
-logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 SPEECH_DATA_VARIABLE = "KERAS_DS2_SPEECH_DATA"
 CHECKOUT = Path(__file__).resolve().parents[1]
