@@ -200,6 +200,14 @@ def _parser():
             help=f"{field.metadata['meaning']} ({field.default:g})",
         )
 
+    export = command(_export, "export", "write a run as a model for other programs")
+    export.add_argument("run_folder", metavar="RUN")
+    export.add_argument("--format", required=True, choices=("saved_model",), help="TensorFlow's")
+    export.add_argument("--output", required=True, metavar="PATH", help="folder to write")
+    export.add_argument(
+        "--chunk-ms", type=float, metavar="MS", help="that step computes at a time, as for stream"
+    )
+
     demo = command(
         _demo, "demo", "make a corpus of speech, train on it, transcribe, draw a picture"
     )
@@ -348,6 +356,15 @@ def _serve(chosen, console):
         token=os.environ.get(_TOKEN) or None,
         log_text=chosen.log_text,
     )
+
+
+def _export(chosen, console):
+    from keras_ds2.export.run import export_run
+
+    said = export_run(chosen.run_folder, chosen.format, chosen.output, chunk_ms=chosen.chunk_ms)
+    names = " and ".join(said["signatures"])
+    console.print(f"{chosen.output}: {names}", highlight=False, soft_wrap=True)
+    return 0
 
 
 @contextlib.contextmanager

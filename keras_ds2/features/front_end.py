@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras_ds2.features.deltas import Deltas
 from keras_ds2.features.log_spectrogram import LogSpectrogram
 from keras_ds2.features.normalization import MEASURED_SCOPES, SCOPES, FeatureNormalization
-from keras_ds2.features.trimming import trim_silence
+from keras_ds2.features.trimming import loud_part, trim_silence
 from keras_ds2.sequence import lengths_to_mask, zero_masked
 
 KINDS = ("log_spectrogram", "precomputed")
@@ -180,6 +180,15 @@ class FeatureFrontEnd(keras.layers.Layer):
         if self.trim_db is None:
             return waveform
         return trim_silence(waveform, self.sampling_rate, self.trim_db)
+
+    def trim_rows(self, waveform, length):
+        """`trim` of a batch: `(batch, samples)` and `(batch,)` to the same, padded as they were."""
+        if self.trim_db is None:
+            return waveform, length
+        start, end = loud_part(waveform, length, self.sampling_rate, self.trim_db)
+        places = start[:, tf.newaxis] + tf.range(tf.shape(waveform)[1])[tf.newaxis]
+        places = tf.minimum(places, tf.shape(waveform)[1] - 1)
+        return tf.gather(waveform, places, batch_dims=1), end - start
 
     def build(self, input_shape):
         if self._spectrogram is None and input_shape[-1] not in (None, self.num_bins):

@@ -1,8 +1,10 @@
 """The log-spectrogram of a waveform, as a Keras layer."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from keras_ds2.portable import has_fourier_transform
 from keras_ds2.sequence import frames_in, mask_to_lengths, zero_masked
 
 
@@ -78,18 +80,37 @@ class LogSpectrogram(keras.layers.Layer):
         waveform = zero_masked(tf.cast(inputs, tf.float32), mask)
         if self.power_normalize:
             waveform = self._normalize_power(waveform, mask)
-        spectrum = tf.signal.stft(
-            waveform,
-            frame_length=self.window,
-            frame_step=self.hop,
-            fft_length=self.window,
-            window_fn=tf.signal.hann_window,
-        )
         # |X|^2 from its parts: the gradient of abs is not finite at zero.
-        power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
+        power = tf.add_n([tf.square(part) for part in self._spectrum(waveform)])
         features = tf.math.log(power + self.epsilon)
         features = zero_masked(features, self.compute_mask(inputs, mask))
         return tf.cast(features, self.compute_dtype)
+
+    def _spectrum(self, waveform):
+        """Its real and its imaginary part, `(batch, frames, bins)` each."""
+        if has_fourier_transform():
+            spectrum = tf.signal.stft(
+                waveform,
+                frame_length=self.window,
+                frame_step=self.hop,
+                fft_length=self.window,
+                window_fn=tf.signal.hann_window,
+            )
+            return tf.math.real(spectrum), tf.math.imag(spectrum)
+        # Its phase counts from the frame's start, as there; the product has frames as it moves on.
+        places = np.arange(self.window)
+        hann = 0.5 - 0.5 * np.cos(2 * np.pi * places / self.window)
+        angles = 2 * np.pi * (np.outer(places, np.arange(self.bins)) % self.window) / self.window
+        basis = hann[:, np.newaxis] * np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
+        # What reduces a model's weights to fewer bits must not take this matrix for one of them.
+        never = tf.minimum(tf.cast(tf.shape(waveform)[1], tf.float32), 0.0)
+        parts = tf.nn.conv1d(
+            waveform[..., tf.newaxis],
+            tf.constant(basis[:, np.newaxis], tf.float32) + never,
+            stride=self.hop,
+            padding="VALID",
+        )
+        return tf.split(parts, 2, axis=-1)
 
     def _normalize_power(self, waveform, mask):
         energy = tf.reduce_sum(tf.square(waveform), axis=1, keepdims=True)

@@ -11,11 +11,13 @@ from keras_ds2.ops.recurrence import (
     in_directions,
     kernel_gradient,
     loop_over_steps,
+    recur_in_blocks,
     recurrent_product,
     side_by_side,
     state_or_zeros,
     states_before,
 )
+from keras_ds2.portable import is_portable
 
 
 def clipped_relu_recurrence(
@@ -39,6 +41,13 @@ def clipped_relu_recurrence(
         The states of each direction, a list of `(batch, time, units)`. The final state of the first
         is that of the last step.
     """
+    initial_state = state_or_zeros(initial_state, inputs, 1)
+    if is_portable():
+
+        def few(*block):
+            return clipped_relu_few_steps(*block, max_value)
+
+        return recur_in_blocks(few, inputs, recurrent_kernels, mask, initial_state)
     max_value = tf.constant(max_value, inputs.dtype)
 
     def recurrence(inputs, initial_state, mask, *kernels):
@@ -93,7 +102,6 @@ def clipped_relu_recurrence(
 
         return run(inputs, initial_state, *kernels)
 
-    initial_state = state_or_zeros(initial_state, inputs, 1)
     return side_by_side(recurrence, inputs, initial_state, mask, recurrent_kernels)
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from tensorflow.python.ops import control_flow_util
 
+from keras_ds2.portable import is_portable
 from keras_ds2.quiet import start_xla
 
 _QUANTUM = 16
@@ -41,12 +42,17 @@ def loops_side_by_side():
 
 
 def with_gradient(function):
-    """`tf.custom_gradient` that a tape outside a `tf.function` does not look into."""
+    """`tf.custom_gradient` that a tape outside a `tf.function` does not look into.
+
+    In portable graphs there is none.
+    """
 
     @tf.custom_gradient
     def unseen(*arguments):
         return function(*map(tf.stop_gradient, arguments))
 
+    if is_portable():
+        return lambda *arguments: function(*arguments)[0]
     return unseen
 
 

@@ -11,11 +11,13 @@ from keras_ds2.ops.recurrence import (
     in_directions,
     kernel_gradient,
     loop_over_steps,
+    recur_in_blocks,
     recurrent_product,
     side_by_side,
     state_or_zeros,
     states_before,
 )
+from keras_ds2.portable import is_portable
 
 
 def gru_recurrence(
@@ -53,6 +55,12 @@ def gru_recurrence(
         is that of the last step.
     """
     initial_state = state_or_zeros(initial_state, inputs, 3)
+    if is_portable():
+
+        def few(*block):
+            return gru_few_steps(*block, activation, recurrent_activation)
+
+        return recur_in_blocks(few, inputs, recurrent_kernels, mask, initial_state)
     if (activation, recurrent_activation) != (tf.tanh, tf.sigmoid):
         return [
             _gru_of_any_activation(

@@ -15,6 +15,8 @@ from keras_ds2.ops.compiled import loops_side_by_side, rounded_up, write
 # for the cache with a narrow state is faster where the weight stands left.
 _WIDEST_UNTURNED = 512
 
+_BLOCK_STEPS = 16
+
 
 def side_by_side(recurrence, inputs, initial_state, mask, kernels):
     """Runs a recurrence of one direction as two halves of the batch, where there are two cores."""
@@ -129,6 +131,48 @@ def loop_over_steps(body, steps, state, outputs, axis, backwards):
 
     _, state, outputs = tf.while_loop(lambda k, *_: k < steps, turn, (0, state, outputs))
     return state, outputs
+
+
+def recur_in_blocks(few, inputs, kernels, mask, initial_state):
+    """A recurrence as a plain loop over blocks of a few unrolled steps, without a gradient.
+
+    Args:
+        few: `(inputs, kernel, mask, state) -> (states, state)` over a block: see `few_steps`.
+        inputs: float `(batch, time, gates * units)`.
+        kernels: one or two, see `in_directions`.
+        mask: bool `(batch, time)` or None.
+        initial_state: float `(batch, units)`.
+
+    Returns:
+        The states of each direction, a list of `(batch, time, units)`.
+    """
+    steps, units = tf.shape(inputs)[1], initial_state.shape[-1]
+    blocks = (steps + _BLOCK_STEPS - 1) // _BLOCK_STEPS
+    behind = [0, blocks * _BLOCK_STEPS - steps]
+    mask = tf.ones(tf.shape(inputs)[:2], tf.bool) if mask is None else mask
+    padded, mask = tf.pad(inputs, [[0, 0], behind, [0, 0]]), tf.pad(mask, [[0, 0], behind])
+
+    def direction(kernel, start, backwards):
+        given, real = (tf.reverse(each, [1]) if backwards else each for each in (padded, mask))
+
+        def turn(block, state, collected):
+            part = slice(block * _BLOCK_STEPS, (block + 1) * _BLOCK_STEPS)
+            rows = tf.ensure_shape(given[:, part], (None, _BLOCK_STEPS, given.shape[-1]))
+            are_real = tf.ensure_shape(real[:, part], (None, _BLOCK_STEPS))
+            states, state = few(rows, kernel, are_real, state)
+            return block + 1, state, collected.write(block, states)
+
+        shape = (start.shape[0], _BLOCK_STEPS, units)
+        collected = tf.TensorArray(inputs.dtype, blocks, element_shape=shape)
+        _, _, collected = tf.while_loop(
+            lambda block, *_: block < blocks, turn, (0, start, collected)
+        )
+        states = tf.transpose(collected.stack(), (1, 0, 2, 3))
+        states = tf.reshape(states, (tf.shape(start)[0], blocks * _BLOCK_STEPS, units))
+        states = tf.reverse(states, [1]) if backwards else states
+        return tf.ensure_shape(states[:, :steps], (*inputs.shape[:2], units))
+
+    return [direction(*each) for each in in_directions(kernels, initial_state)]
 
 
 def few_steps(turn, inputs, mask, state):

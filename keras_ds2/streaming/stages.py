@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from keras_ds2 import layers
+from keras_ds2.portable import is_portable
 from keras_ds2.sequence import steps_after_stride, zero_masked
 
 
@@ -151,7 +152,7 @@ class RunningNormalization:
 
 
 class Recurrence:
-    """A recurrent layer, forward only; where no row has work, it is not run."""
+    """A recurrent layer, forward only; where no row has work, it is not run (portable: is)."""
 
     def __init__(self, layer, rows):
         self.layer, self.rows = layer, rows
@@ -160,6 +161,9 @@ class Recurrence:
     def __call__(self, flow, state):
         """From a `Flow` and the state to the next `Flow` and the new state, by name."""
         real, name = flow.real(), self.layer.name
+        if is_portable():
+            values, new = self.layer.advance(flow.values, real, state[name])
+            return flow._replace(values=values), {name: new}
         idle = tf.zeros((*flow.values.shape[:2], self.layer.units))
         values, new = tf.cond(
             tf.reduce_any(real),

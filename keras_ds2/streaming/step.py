@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.models.deep_speech_2 import DeepSpeech2
+from keras_ds2.models.precision import in_float32
 from keras_ds2.sequence import steps_after_stride
 from keras_ds2.streaming.stages import Flow, front_end_stages, model_stages
 
@@ -56,7 +57,7 @@ class StreamingStep:
         if not chunk_ms > 0:
             raise ValueError(f"chunk_ms: expected ms > 0, received {chunk_ms!r}")
         self.model, self.front_end = model, front_end
-        self._model = _in_float32(model)
+        self._model = in_float32(model)
         self._frames_per_step = math.prod(model.time_strides)
         steps = max(1, -int(-chunk_ms // model.step_ms))
         self.chunk_frames = steps * self._frames_per_step
@@ -170,6 +171,21 @@ class StreamingStep:
             tf.convert_to_tensor(active, tf.bool),
         )
 
+    def compute(self, state, chunk, length, active):
+        """What a call computes, for graphs of one's own; arguments, all tensors, as there."""
+        rows_per_frame = chunk.shape[1] // self.chunk_frames
+        flow = Flow(chunk, state["frames"] * rows_per_frame, tf.where(active, length, 0))
+        new = {"frames": state["frames"] + self.chunk_frames}
+        for stage in (*self._features, *self._network):
+            flow, part = stage(flow, state)
+            new |= part
+
+        def kept_or_new(name, array):
+            rows = tf.reshape(active, (-1, *[1] * (len(array.shape) - 1)))
+            return tf.where(rows, array, state[name])
+
+        return {name: kept_or_new(name, array) for name, array in new.items()}, flow.values
+
     def advance(
         self, states: Sequence[State], chunks: Sequence, lengths: Sequence[int]
     ) -> tuple[list[State], np.ndarray]:
@@ -203,26 +219,12 @@ class StreamingStep:
             name: tf.TensorSpec((batch, *array.shape[1:]), array.dtype, name=name)
             for name, array in self.initial_state().items()
         }
-        return tf.function(self._run, autograph=False).get_concrete_function(
+        return tf.function(self.compute, autograph=False).get_concrete_function(
             specs,
             tf.TensorSpec((batch, *self.chunk_shape), tf.float32),
             tf.TensorSpec((batch,), tf.int64),
             tf.TensorSpec((batch,), tf.bool),
         )
-
-    def _run(self, state, chunk, length, active):
-        rows_per_frame = chunk.shape[1] // self.chunk_frames
-        flow = Flow(chunk, state["frames"] * rows_per_frame, tf.where(active, length, 0))
-        new = {"frames": state["frames"] + self.chunk_frames}
-        for stage in (*self._features, *self._network):
-            flow, part = stage(flow, state)
-            new |= part
-
-        def kept_or_new(name, array):
-            rows = tf.reshape(active, (-1, *[1] * (len(array.shape) - 1)))
-            return tf.where(rows, array, state[name])
-
-        return {name: kept_or_new(name, array) for name, array in new.items()}, flow.values
 
 
 def gather(states: Sequence[State]) -> dict[str, np.ndarray]:
@@ -258,11 +260,3 @@ def _check_streams(model, front_end):
             "these features need the whole utterance before their first frame, and cannot stream; "
             f"train with others:{lines}"
         )
-
-
-def _in_float32(model):
-    if model.dtype_policy.compute_dtype == "float32":
-        return model
-    exact = type(model).from_config({**model.get_config(), "dtype": "float32"})
-    exact.set_weights(model.get_weights())
-    return exact

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_ds2.features import LogSpectrogram
+from keras_ds2.portable import portable_ops
 from keras_ds2.sequence import frames_in, lengths_to_mask
 
 
@@ -59,6 +60,17 @@ def test_a_tone_stands_in_its_own_bin():
     time = np.arange(16000) / 16000
     features = LogSpectrogram()(np.sin(2 * np.pi * 1000 * time)[np.newaxis].astype(np.float32))
     assert (features.numpy().argmax(axis=-1) == 1000 // 50).all()
+
+
+@pytest.mark.parametrize(("window_ms", "hop_ms"), [(20, 10), (10, 15), (25.5, 10)])
+def test_a_product_in_place_of_the_transform_gives_the_same(window_ms, hop_ms):
+    layer = LogSpectrogram(8000, window_ms, hop_ms)
+    waveforms = np.stack([speech_like(4000), speech_like(4000, seed=1)])
+    with portable_ops(fourier_transform=False):
+        found = layer(waveforms)
+    expected = [reference(each, layer.window, layer.hop) for each in waveforms]
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+    np.testing.assert_allclose(found, layer(waveforms), atol=2e-3)
 
 
 def test_loudness_does_not_matter():

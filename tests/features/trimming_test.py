@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_ds2.features.trimming import trim_silence
+from keras_ds2.features.trimming import loud_part, trim_silence
 
 RATE = 8000
 
@@ -40,3 +40,17 @@ def test_in_a_dataset():
     waveform = np.concatenate([np.zeros(4000, np.float32), tone(0.5)])
     dataset = tf.data.Dataset.from_tensors(waveform).map(lambda w: trim_silence(w, RATE, 30.0))
     assert len(next(iter(dataset))) == 800 + 4000
+
+
+def test_rows_of_a_batch_are_cut_as_each_alone():
+    quiet = tone(0.6, level=0.001)
+    rows = [np.concatenate([quiet, tone(0.5), quiet]), tone(0.21), tone(0.009), np.zeros(500)]
+    batch = np.full((4, 14000), 2.0, np.float32)
+    for row, waveform in zip(batch, rows, strict=True):
+        row[: len(waveform)] = waveform
+    lengths = [len(row) for row in rows]
+    found = loud_part(tf.constant(batch), tf.constant(lengths), RATE, 30.0)
+    for row, waveform, start, end in zip(batch, rows, *found, strict=True):
+        alone = trim_silence(tf.constant(waveform, tf.float32), RATE, 30.0)
+        np.testing.assert_array_equal(row[start:end], alone)
+    assert found[0][0] == 4000

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_ds2.ops import clipped_relu_recurrence, gru_recurrence, recurrence
 from keras_ds2.ops.clipped_relu import clipped_relu_few_steps
 from keras_ds2.ops.gru import gru_few_steps
+from keras_ds2.portable import portable_ops
 
 BATCH, TIME, UNITS = 3, 6, 4
 GATES = {clipped_relu_recurrence: 1, gru_recurrence: 3}
@@ -217,3 +218,21 @@ def test_a_few_steps_at_a_time_are_the_whole(few_steps, whole, mask):
     (expected,) = whole(inputs, [kernel], mask, initial_state=start)
     np.testing.assert_allclose(tf.concat(parts, axis=1), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(state, parts[-1][:, -1])
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("run", GATES)
+def test_portable_operations_give_the_same(run, directions, masked, mask, monkeypatch):
+    monkeypatch.setattr(recurrence, "_BLOCK_STEPS", 4)  # of 6 steps, a block and a half
+    inputs, state, *kernels = arguments(GATES[run], directions)
+    mask = tf.constant(mask) if masked else None
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, inputs.shape[-1]], tf.float64)])
+    def portable(inputs):
+        with portable_ops(fourier_transform=True):
+            return run(inputs, kernels, mask, initial_state=state)
+
+    assert_equal(portable(inputs), run(inputs, kernels, mask, initial_state=state), 1e-12)
+    if not masked:
+        assert [states.shape for states in portable(inputs[:, :0])] == [(3, 0, UNITS)] * directions

@@ -1,0 +1,45 @@
+"""A run written out in a format, whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from keras_ds2.export.saved_model import write_saved_model
+from keras_ds2.recognition import Recognizer
+
+FORMATS = {"saved_model": write_saved_model}
+"""Name to function `(recognizer, folder, **options) -> metadata`."""
+
+
+def export_run(
+    run: str | os.PathLike, file_format: str, output: str | os.PathLike, **options
+) -> dict:
+    """Writes a run's best weights, front end and all, as a model for other programs.
+
+    Args:
+        run: run folder.
+        file_format: one of `FORMATS`.
+        output: folder to write; must not exist yet.
+        **options: of the format's function; None for its default.
+
+    Returns:
+        The metadata that were written: see `export.metadata`.
+
+    Raises:
+        RunFolderError: if the run cannot be read.
+        ValueError: if the format is unknown, or has no such option, or `output` exists.
+        ImportError: if the format needs a package that is not there; says which to install.
+    """
+    if file_format not in FORMATS:
+        raise ValueError(f"format: expected one of {', '.join(FORMATS)}, received {file_format!r}")
+    output = Path(output)
+    if output.exists():
+        raise ValueError(f"{output}: exists already; name another output, or remove it first")
+    given = {key: value for key, value in options.items() if value is not None}
+    recognizer = Recognizer.load(run)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".draft.", dir=output.parent) as draft:
+        said = FORMATS[file_format](recognizer, Path(draft) / "export", **given)
+        shutil.move(Path(draft) / "export", output)
+    return said

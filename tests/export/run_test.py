@@ -1,0 +1,49 @@
+"""A run written out by the command, whole or not at all."""
+
+import json
+
+import pytest
+
+from keras_ds2.cli import main
+from keras_ds2.export import run as export_run_module
+from keras_ds2.export.run import export_run
+from tests.streaming.made_up_streams import write_run
+
+KIND = "precomputed_running"
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path / "run", KIND)
+
+
+def test_the_command_says_what_it_has_written(run, tmp_path, capsys):
+    output = tmp_path / "out" / "model"
+    arguments = ["export", run, "--format", "saved_model", "--output", output, "--chunk-ms", "60"]
+    assert main([str(each) for each in arguments]) == 0
+    assert capsys.readouterr().out == f"{output}: serve and step\n"
+    said = json.loads((output / "assets" / "keras_ds2.json").read_text("utf-8"))
+    assert said["streaming"]["chunk_shape"] == [6, 4]
+    assert [each.name for each in output.parent.iterdir()] == ["model"]
+
+
+def test_what_exists_is_not_written_over(run, tmp_path):
+    with pytest.raises(ValueError, match=r"run: exists already; name another output"):
+        export_run(run, "saved_model", run)
+    assert (run / "recognizer.json").is_file()
+
+
+def test_what_fails_leaves_nothing(run, tmp_path, monkeypatch):
+    def fail(recognizer, folder):
+        folder.mkdir()
+        raise OSError("no space")
+
+    monkeypatch.setitem(export_run_module.FORMATS, "saved_model", fail)
+    with pytest.raises(OSError, match="no space"):
+        export_run(run, "saved_model", tmp_path / "out" / "model")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_unknown_format_is_refused(run, tmp_path):
+    with pytest.raises(ValueError, match=r"format: expected one of saved_model.*received 'pickle'"):
+        export_run(run, "pickle", tmp_path / "model")

@@ -1,0 +1,121 @@
+"""The exported functions are the Recognizer's, whatever the run."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_ds2.export.metadata import metadata
+from keras_ds2.export.signatures import Signatures
+from keras_ds2.features.front_end import FeatureFrontEnd
+from keras_ds2.models import build_model
+from keras_ds2.recognition import Recognizer
+from tests.streaming.made_up_streams import ALPHABET, RATE, heard
+
+KIND = "2d_gru_lookahead_running"
+
+
+@functools.cache
+def bidirectional(rnn_type="relu"):
+    """A recognizer that needs the whole utterance for everything, and trims it."""
+    front_end = FeatureFrontEnd(sampling_rate=RATE, trim_db=20.0, epsilon=1e-3, deltas=1)
+    keras.utils.set_random_seed(1)
+    model = build_model(
+        "english",
+        vocabulary_size=len(ALPHABET),
+        num_bins=front_end.num_output_bins,
+        num_rnn_layers=2,
+        rnn_type=rnn_type,
+        units=6,
+        conv_filters=[2, 2],
+        dense_units=5,
+    )
+    return Recognizer(model, front_end, ALPHABET)
+
+
+def quiet_at_its_ends():
+    waveform = heard(KIND, 8000)
+    waveform[:2000] *= 0.001
+    waveform[7000:] *= 0.001
+    return waveform
+
+
+@pytest.mark.parametrize(
+    ("rnn_type", "fourier_transform"),
+    [
+        ("relu", False),
+        pytest.param("relu", True, marks=pytest.mark.slow),
+        pytest.param("gru", True, marks=pytest.mark.slow),
+    ],
+)
+def test_serve_of_a_padded_batch_is_the_recognizers(rnn_type, fourier_transform):
+    found = bidirectional(rnn_type)
+    signatures = Signatures(found, fourier_transform=fourier_transform)
+    assert signatures.streaming is None
+    serve = signatures.function("serve", signatures.serve_shapes())
+    waveforms = [quiet_at_its_ends(), heard(KIND, 4321)]
+    batch = np.full((2, 9000), 3.0, np.float32)
+    for row, waveform in zip(batch, waveforms, strict=True):
+        row[: len(waveform)] = waveform
+    outputs = serve(
+        waveform=tf.constant(batch), waveform_length=tf.constant([len(each) for each in waveforms])
+    )
+    log_probs = tf.nn.log_softmax(outputs["logits"]).numpy()
+    for row, length, waveform in zip(
+        log_probs, outputs["logit_length"].numpy(), waveforms, strict=True
+    ):
+        expected = found.recognize(waveform, RATE).log_probs
+        assert length == len(expected)
+        np.testing.assert_allclose(row[:length], expected, atol=1e-4)
+    assert outputs["logit_length"][0] < 8000 // 80 // 2 - 5  # its silence is cut away
+
+
+def test_what_is_computed_by_machines_own_kernels_is_not_in_it():
+    signatures = Signatures(bidirectional(), fourier_transform=False)
+    graph = signatures.function("serve", signatures.serve_shapes()).graph.as_graph_def()
+    functions = graph.library.function
+    nodes = [*graph.node, *(node for function in functions for node in function.node_def)]
+    assert "while" in " ".join(node.name for node in nodes)
+    for node in nodes:
+        assert "RFFT" not in node.op
+        assert not node.op.startswith("Xla")
+        assert not node.attr["_gradient_op_type"].s
+        assert not node.attr["_XlaMustCompile"].b
+    assert not any(function.attr["_XlaMustCompile"].b for function in functions)
+
+
+@pytest.mark.slow
+def test_mixed_precision_is_exported_in_float32():
+    exact = bidirectional()
+    config = {**exact.model.get_config(), "dtype": "mixed_bfloat16"}
+    model = type(exact.model).from_config(config)
+    model.set_weights(exact.model.get_weights())
+    signatures = Signatures(Recognizer(model, exact.front_end, ALPHABET))
+    serve = signatures.function("serve", signatures.serve_shapes())
+    waveform = heard(KIND, 4321)
+    outputs = serve(
+        waveform=tf.constant(waveform[np.newaxis]), waveform_length=tf.constant([len(waveform)])
+    )
+    expected = exact.recognize(waveform, RATE).log_probs
+    np.testing.assert_allclose(tf.nn.log_softmax(outputs["logits"])[0], expected, atol=1e-4)
+
+
+def test_metadata_of_a_run_that_does_not_stream():
+    signatures = Signatures(bidirectional())
+    functions = {"serve": signatures.function("serve", signatures.serve_shapes())}
+    said = metadata(bidirectional(), signatures, functions, precision="float32")
+    assert said["signatures"]["serve"] == {
+        "inputs": {
+            "waveform": {"dtype": "float32", "shape": [-1, -1]},
+            "waveform_length": {"dtype": "int32", "shape": [-1]},
+        },
+        "outputs": {
+            "logits": {"dtype": "float32", "shape": [-1, -1, len(ALPHABET)]},
+            "logit_length": {"dtype": "int32", "shape": [-1]},
+        },
+    }
+    assert "streaming" not in said
+    assert (said["blank_id"], said["sampling_rate"], said["step_ms"]) == (0, RATE, 20.0)
+    assert said["alphabet"] == [" ", "a", "b", "c", "d"]
