@@ -202,10 +202,18 @@ def _parser():
 
     export = command(_export, "export", "write a run as a model for other programs")
     export.add_argument("run_folder", metavar="RUN")
-    export.add_argument("--format", required=True, choices=("saved_model",), help="TensorFlow's")
+    export.add_argument("--format", required=True, choices=("saved_model", "tflite", "onnx"))
     export.add_argument("--output", required=True, metavar="PATH", help="folder to write")
     export.add_argument(
+        "--precision",
+        choices=("float32", "float16", "int8"),
+        help="of the weights, for tflite and onnx (float32)",
+    )
+    export.add_argument(
         "--chunk-ms", type=float, metavar="MS", help="that step computes at a time, as for stream"
+    )
+    export.add_argument(
+        "--streams", type=_count, metavar="N", help="that step advances, for tflite and onnx (1)"
     )
 
     demo = command(
@@ -361,7 +369,8 @@ def _serve(chosen, console):
 def _export(chosen, console):
     from keras_ds2.export.run import export_run
 
-    said = export_run(chosen.run_folder, chosen.format, chosen.output, chunk_ms=chosen.chunk_ms)
+    options = {key: getattr(chosen, key) for key in ("chunk_ms", "precision", "streams")}
+    said = export_run(chosen.run_folder, chosen.format, chosen.output, **options)
     names = " and ".join(said["signatures"])
     console.print(f"{chosen.output}: {names}", highlight=False, soft_wrap=True)
     return 0

@@ -7,6 +7,8 @@ import contextlib
 import contextvars
 from collections.abc import Iterator
 
+import tensorflow as tf
+
 _PORTABLE = contextvars.ContextVar("portable", default=False)
 _FOURIER = contextvars.ContextVar("fourier", default=True)
 
@@ -35,3 +37,11 @@ def is_portable() -> bool:
 def has_fourier_transform() -> bool:
     """Whether what is being traced may hold a Fourier transform."""
     return _FOURIER.get()
+
+
+def of_shape(tensor, shape):
+    """`tf.ensure_shape`; in portable graphs it is believed, since not every runtime can check."""
+    if is_portable():
+        tensor.set_shape(shape)
+        return tensor
+    return tf.ensure_shape(tensor, shape)

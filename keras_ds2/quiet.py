@@ -15,6 +15,8 @@ _CHATTER = re.compile(
     r"|All log messages before absl::InitializeLog\(\)"
     r"|computation placer already registered"
     r"|^I\d{4} .*(XLA service|StreamExecutor device|Compiled cluster using XLA)"
+    r"|^I\d{4} .*Number of eligible GPUs"
+    r"|^W\d{4} .*Ignored (output_format|drop_control_dependency)"
     r"|disabling MLIR crash reproducer"
     r"|server_chttp2\.cc.*No address added"  # an error that is raised and told of besides
     r"|^I\d{4} .*(Started server with target|Coordination agent has successfully connected)"

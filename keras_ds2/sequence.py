@@ -4,6 +4,7 @@ Every function that counts works alike on Python integers, NumPy arrays and tens
 planning of batches, the input pipeline and the model cannot disagree.
 """
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -18,10 +19,11 @@ def frames_in(samples, window, hop):
     Returns:
         The frame counts, of the kind of `samples`; 0 where not one whole window fits.
     """
-    frames = 1 + (samples - window) // hop
+    # Where it is negative, some runtimes round towards 0, others down: below 1 all give 0.
+    frames = (samples - window + hop) // hop
     if isinstance(frames, int):
         return max(frames, 0)
-    return frames * _like(frames > 0, frames)
+    return tf.maximum(frames, 0) if tf.is_tensor(frames) else np.maximum(frames, 0)
 
 
 def steps_after_stride(frames, stride):
@@ -104,7 +106,3 @@ def is_zero_masked(inputs, mask):
         and getattr(inputs, "_keras_mask", None) is mask
         and getattr(inputs, "_keras_ds2_zero_masked", False)
     )
-
-
-def _like(flags, values):
-    return tf.cast(flags, values.dtype) if tf.is_tensor(values) else flags.astype(values.dtype)

@@ -1,11 +1,22 @@
 """What a program that runs an exported file has to know beside its tensors."""
 
+import json
+from pathlib import Path
+
 from keras_ds2.export.signatures import NEXT_STATE, STATE, Signatures
 from keras_ds2.recognition import Recognizer
 from keras_ds2.text.alphabet import BLANK
 from keras_ds2.version import __version__
 
 FILE = "keras_ds2.json"
+
+
+def write_metadata(folder: Path, *arguments, **facts) -> dict:
+    """Writes `metadata(...)` as JSON into a folder, and returns it."""
+    said = metadata(*arguments, **facts)
+    text = json.dumps(said, indent=1, ensure_ascii=False) + "\n"
+    (folder / FILE).write_text(text, encoding="utf-8")
+    return said
 
 
 def metadata(recognizer: Recognizer, signatures: Signatures, functions: dict, **facts) -> dict:

@@ -1,11 +1,12 @@
 """TensorFlow's own format."""
 
-import json
+import os
+import tempfile
 from pathlib import Path
 
 import tensorflow as tf
 
-from keras_ds2.export.metadata import FILE, metadata
+from keras_ds2.export.metadata import FILE, write_metadata
 from keras_ds2.export.signatures import Signatures
 from keras_ds2.recognition import Recognizer
 
@@ -24,16 +25,28 @@ def write_saved_model(recognizer: Recognizer, folder: Path, chunk_ms: float | No
         The metadata.
     """
     signatures = Signatures(recognizer, chunk_ms)
-    functions = {"serve": signatures.function("serve", signatures.serve_shapes())}
-    if signatures.streaming is not None:
-        functions["step"] = signatures.function("step", signatures.step_shapes())
-    said = metadata(recognizer, signatures, functions, precision="float32")
+    functions = signatures.functions()
+    with tempfile.TemporaryDirectory() as assets:
+        said = write_metadata(Path(assets), recognizer, signatures, functions, precision="float32")
+        asset = tf.saved_model.Asset(str(Path(assets) / FILE))
+        save_functions(signatures, functions, folder, asset=asset)
+    return said
+
+
+def save_functions(
+    signatures: Signatures, functions: dict, folder: str | os.PathLike, **tracked
+) -> None:
+    """Saves concrete functions with the variables that they read.
+
+    Args:
+        signatures: theirs.
+        functions: name to concrete function.
+        folder: to write to.
+        **tracked: more to be saved with them.
+    """
     module = tf.Module()
     module.held = signatures.variables  # what is saved is found on the module
-    folder.mkdir()
-    asset = folder.parent / FILE
-    asset.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    module.asset = tf.saved_model.Asset(str(asset))
+    for name, each in tracked.items():
+        setattr(module, name, each)
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, str(folder), signatures=functions, options=options)
-    return said
+    tf.saved_model.save(module, os.fspath(folder), signatures=functions, options=options)

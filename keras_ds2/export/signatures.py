@@ -10,12 +10,16 @@ from keras_ds2.models.precision import in_float32
 from keras_ds2.portable import portable_ops
 from keras_ds2.recognition import Recognizer
 from keras_ds2.sequence import lengths_to_mask, steps_after_stride
-from keras_ds2.streaming import END_UNKNOWN, StreamingError, StreamingStep
+from keras_ds2.streaming import StreamingError, StreamingStep
 
 STATE, NEXT_STATE = "state_", "next_state_"
 """What names of states begin with, as inputs and as outputs."""
 
 _HEARD = "heard"
+
+# Counts are int32, since not every runtime divides int64: a stream of 16 kHz may last 37 hours.
+_COUNT = "int32"
+_END_UNKNOWN = 2**30  # frames
 
 
 class Signatures:
@@ -67,6 +71,13 @@ class Signatures:
             self._front_end.build((None, None, *[None] * self._of_features))
         self.variables = [each.value for each in (*self._model.weights, *self._front_end.weights)]
 
+    def functions(self, *, batch: int | None = None, streams: int | None = None) -> dict:
+        """Those that there are, by name, traced for so many utterances and streams."""
+        found = {"serve": self.function("serve", self.serve_shapes(batch))}
+        if self.streaming is not None:
+            found["step"] = self.function("step", self.step_shapes(streams))
+        return found
+
     def function(self, name: str, shapes: dict[str, tf.TensorSpec]):
         """A function of tensors, by name, that is traced for the shapes given.
 
@@ -106,7 +117,9 @@ class Signatures:
 
     def initial_state(self) -> dict[str, np.ndarray]:
         """The state of a stream that has heard nothing, batch 1; `start` makes it of any."""
-        return {**self.streaming.initial_state(), _HEARD: np.zeros(1, np.int64)}
+        state = self.streaming.initial_state()
+        counts = {"frames": state["frames"].astype(_COUNT), _HEARD: np.zeros(1, _COUNT)}
+        return {**state, **counts}
 
     @property
     def flush_chunks(self) -> int:
@@ -138,9 +151,9 @@ class Signatures:
             0.0,
         )
         heard = state.pop(_HEARD)
-        new_heard = heard + tf.cast(chunk_length, tf.int64)
+        new_heard = heard + chunk_length
         ended = end | (chunk_length < streaming.chunk_shape[0])
-        length = tf.where(ended, self._front_end.frames(new_heard), END_UNKNOWN)
+        length = tf.where(ended, self._front_end.frames(new_heard), _END_UNKNOWN)
         frames_per_step = streaming.chunk_frames // streaming.steps
         first = state["frames"] // frames_per_step - streaming.delay_steps
         new, logits = streaming.compute(state, chunk, length, active)
@@ -149,7 +162,7 @@ class Signatures:
         limit = length
         for stride in streaming.model.time_strides:
             limit = steps_after_stride(limit, stride)
-        index = first[:, tf.newaxis] + tf.range(streaming.steps, dtype=tf.int64)
+        index = first[:, tf.newaxis] + tf.range(streaming.steps)
         real = (index >= 0) & (index < limit[:, tf.newaxis]) & active[:, tf.newaxis]
         return {
             "logits": logits,

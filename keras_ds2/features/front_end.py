@@ -7,6 +7,7 @@ from keras_ds2.features.deltas import Deltas
 from keras_ds2.features.log_spectrogram import LogSpectrogram
 from keras_ds2.features.normalization import MEASURED_SCOPES, SCOPES, FeatureNormalization
 from keras_ds2.features.trimming import loud_part, trim_silence
+from keras_ds2.portable import of_shape
 from keras_ds2.sequence import lengths_to_mask, zero_masked
 
 KINDS = ("log_spectrogram", "precomputed")
@@ -186,9 +187,10 @@ class FeatureFrontEnd(keras.layers.Layer):
         if self.trim_db is None:
             return waveform, length
         start, end = loud_part(waveform, length, self.sampling_rate, self.trim_db)
+        start, end = of_shape(start, length.shape), of_shape(end, length.shape)
         places = start[:, tf.newaxis] + tf.range(tf.shape(waveform)[1])[tf.newaxis]
         places = tf.minimum(places, tf.shape(waveform)[1] - 1)
-        return tf.gather(waveform, places, batch_dims=1), end - start
+        return of_shape(tf.gather(waveform, places, batch_dims=1), waveform.shape), end - start
 
     def build(self, input_shape):
         if self._spectrogram is None and input_shape[-1] not in (None, self.num_bins):

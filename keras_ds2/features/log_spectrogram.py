@@ -105,7 +105,7 @@ class LogSpectrogram(keras.layers.Layer):
         # What reduces a model's weights to fewer bits must not take this matrix for one of them.
         never = tf.minimum(tf.cast(tf.shape(waveform)[1], tf.float32), 0.0)
         parts = tf.nn.conv1d(
-            waveform[..., tf.newaxis],
+            tf.expand_dims(waveform, -1),
             tf.constant(basis[:, np.newaxis], tf.float32) + never,
             stride=self.hop,
             padding="VALID",

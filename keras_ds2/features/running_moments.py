@@ -43,20 +43,21 @@ def moments_of_block(values, real, state, prior_frames, memory_frames):
         `(means, variances, state)`, the first two `(batch, frames, bins)`.
     """
     mean, variance, count = state
+    mean, variance = tf.expand_dims(mean, 1), tf.expand_dims(variance, 1)
     counted = tf.cast(real, tf.float32)
-    counts = count[:, tf.newaxis] + tf.cumsum(counted, axis=1)
+    counts = tf.expand_dims(count, 1) + tf.cumsum(counted, axis=1)
     weights = counted / tf.minimum(prior_frames + counts, float(memory_frames))
     # What is left of frame j at frame i: the product of (1 - weight) over the frames between.
     logarithms = tf.cumsum(tf.math.log1p(-weights), axis=1)
-    left = logarithms[:, :, tf.newaxis] - logarithms[:, tf.newaxis, :]
+    left = tf.expand_dims(logarithms, 2) - tf.expand_dims(logarithms, 1)
     left = tf.linalg.band_part(tf.exp(tf.minimum(left, 0.0)), -1, 0)
-    carried = tf.exp(logarithms)[..., tf.newaxis]
-    weights = weights[..., tf.newaxis]
+    carried = tf.expand_dims(tf.exp(logarithms), 2)
+    weights = tf.expand_dims(weights, 2)
 
-    means = tf.matmul(left, weights * values) + carried * mean[:, tf.newaxis]
-    before = tf.concat([mean[:, tf.newaxis], means[:, :-1]], axis=1)
+    means = tf.matmul(left, weights * values) + carried * mean
+    before = tf.concat([mean, means[:, :-1]], axis=1)
     spread = weights * (1.0 - weights) * tf.square(values - before)
-    variances = tf.matmul(left, spread) + carried * variance[:, tf.newaxis]
+    variances = tf.matmul(left, spread) + carried * variance
     counts = tf.minimum(counts[:, -1], float(memory_frames))
     return means, variances, (means[:, -1], variances[:, -1], counts)
 
@@ -64,11 +65,13 @@ def moments_of_block(values, real, state, prior_frames, memory_frames):
 def moments_so_far(values, real, prior_frames, memory_frames):
     """Moments after each frame of whole utterances: `(means, variances)`, as `moments_of_block`."""
     batch, frames, bins = tf.unstack(tf.shape(values))
-    blocks = tf.maximum(-(-frames // BLOCK_FRAMES), 1)
+    blocks = tf.maximum((frames + BLOCK_FRAMES - 1) // BLOCK_FRAMES, 1)
     padding = blocks * BLOCK_FRAMES - frames
     values = tf.pad(values, [[0, 0], [0, padding], [0, 0]])
-    real = tf.pad(real, [[0, 0], [0, padding]])
-    results = [tf.TensorArray(tf.float32, blocks) for _ in range(2)]
+    # By hand, since not every runtime pads bools.
+    real = tf.concat([real, tf.zeros((batch, padding), tf.bool)], axis=1)
+    shape = (values.shape[0], BLOCK_FRAMES, values.shape[-1])
+    results = [tf.TensorArray(tf.float32, blocks, element_shape=shape) for _ in range(2)]
 
     def turn(block, state, results):
         part = slice(block * BLOCK_FRAMES, (block + 1) * BLOCK_FRAMES)

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_ds2.layers.sequence_batch_norm import SequenceBatchNorm
+from keras_ds2.portable import of_shape
 from keras_ds2.sequence import zero_masked
 
 
@@ -102,7 +103,7 @@ class BaseRecurrence(keras.layers.Layer):
         flat = tf.reshape(inputs, (-1, inputs.shape[-1]))
         projected = tf.matmul(flat, tf.convert_to_tensor(self.kernel))
         shape = tf.concat([tf.shape(inputs)[:-1], [projected.shape[-1]]], axis=0)
-        projected = tf.ensure_shape(
+        projected = of_shape(
             tf.reshape(projected, shape), (*inputs.shape[:-1], projected.shape[-1])
         )
         if self.batch_norm:

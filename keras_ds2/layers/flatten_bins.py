@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_ds2.portable import of_shape
 from keras_ds2.sequence import mark_zero_masked, zero_masked
 
 
@@ -22,7 +23,7 @@ class FlattenBins(keras.layers.Layer):
         _, _, bins, channels = inputs.shape
         shape = tf.shape(inputs)
         output = tf.reshape(inputs, (shape[0], shape[1], bins * channels))
-        return mark_zero_masked(tf.ensure_shape(output, self.compute_output_shape(inputs.shape)))
+        return mark_zero_masked(of_shape(output, self.compute_output_shape(inputs.shape)))
 
     def compute_output_shape(self, input_shape):
         batch, time, bins, channels = input_shape
@@ -41,7 +42,7 @@ class SplitBins(keras.layers.Layer):
         self.supports_masking = True
 
     def call(self, inputs, mask=None):
-        return mark_zero_masked(zero_masked(inputs, mask)[..., tf.newaxis])
+        return mark_zero_masked(tf.expand_dims(zero_masked(inputs, mask), -1))
 
     def compute_output_shape(self, input_shape):
         return (*input_shape, 1)

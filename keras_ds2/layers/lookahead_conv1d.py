@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_ds2.portable import of_shape
 from keras_ds2.sequence import zero_masked
 
 
@@ -50,13 +51,13 @@ class LookaheadConv1D(keras.layers.Layer):
 
     def call(self, inputs, mask=None):
         padded = tf.pad(zero_masked(inputs, mask), [[0, 0], [0, self.context], [0, 0]])
-        return zero_masked(tf.ensure_shape(self.look(padded), inputs.shape), mask)
+        return zero_masked(of_shape(self.look(padded), inputs.shape), mask)
 
     def look(self, inputs):
         """The sums over `inputs`, whose last `context` steps have no output of their own."""
         kernel = tf.convert_to_tensor(self.kernel)
         output = tf.nn.depthwise_conv2d(
-            inputs[:, :, tf.newaxis, :],
+            tf.expand_dims(inputs, 2),
             kernel[:, tf.newaxis, :, tf.newaxis],
             strides=(1, 1, 1, 1),
             padding="VALID",

@@ -43,7 +43,7 @@ class MaskedConv1D(MaskedConv2D):
         super().build((*input_shape[:2], 1, input_shape[2]))
 
     def convolve(self, inputs, time_padding):
-        return tf.squeeze(super().convolve(inputs[:, :, tf.newaxis, :], time_padding), axis=2)
+        return tf.squeeze(super().convolve(tf.expand_dims(inputs, 2), time_padding), axis=2)
 
     def compute_output_shape(self, input_shape):
         batch, time, _ = input_shape

@@ -10,6 +10,7 @@ product with a narrow state keeps one core busy, not two.
 import tensorflow as tf
 
 from keras_ds2.ops.compiled import loops_side_by_side, rounded_up, write
+from keras_ds2.portable import of_shape
 
 # Above this width the loops run on arrays `(time, units, batch)`: a product of a weight too large
 # for the cache with a narrow state is faster where the weight stands left.
@@ -148,21 +149,23 @@ def recur_in_blocks(few, inputs, kernels, mask, initial_state):
     """
     steps, units = tf.shape(inputs)[1], initial_state.shape[-1]
     blocks = (steps + _BLOCK_STEPS - 1) // _BLOCK_STEPS
-    behind = [0, blocks * _BLOCK_STEPS - steps]
+    padding = blocks * _BLOCK_STEPS - steps
     mask = tf.ones(tf.shape(inputs)[:2], tf.bool) if mask is None else mask
-    padded, mask = tf.pad(inputs, [[0, 0], behind, [0, 0]]), tf.pad(mask, [[0, 0], behind])
+    # By hand, since not every runtime pads bools.
+    mask = tf.concat([mask, tf.zeros((tf.shape(inputs)[0], padding), tf.bool)], axis=1)
+    padded = tf.pad(inputs, [[0, 0], [0, padding], [0, 0]])
 
     def direction(kernel, start, backwards):
         given, real = (tf.reverse(each, [1]) if backwards else each for each in (padded, mask))
 
         def turn(block, state, collected):
             part = slice(block * _BLOCK_STEPS, (block + 1) * _BLOCK_STEPS)
-            rows = tf.ensure_shape(given[:, part], (None, _BLOCK_STEPS, given.shape[-1]))
-            are_real = tf.ensure_shape(real[:, part], (None, _BLOCK_STEPS))
+            rows = of_shape(given[:, part], (None, _BLOCK_STEPS, given.shape[-1]))
+            are_real = of_shape(real[:, part], (None, _BLOCK_STEPS))
             states, state = few(rows, kernel, are_real, state)
             return block + 1, state, collected.write(block, states)
 
-        shape = (start.shape[0], _BLOCK_STEPS, units)
+        shape = (inputs.shape[0], _BLOCK_STEPS, units)
         collected = tf.TensorArray(inputs.dtype, blocks, element_shape=shape)
         _, _, collected = tf.while_loop(
             lambda block, *_: block < blocks, turn, (0, start, collected)
@@ -170,7 +173,7 @@ def recur_in_blocks(few, inputs, kernels, mask, initial_state):
         states = tf.transpose(collected.stack(), (1, 0, 2, 3))
         states = tf.reshape(states, (tf.shape(start)[0], blocks * _BLOCK_STEPS, units))
         states = tf.reverse(states, [1]) if backwards else states
-        return tf.ensure_shape(states[:, :steps], (*inputs.shape[:2], units))
+        return of_shape(states[:, :steps], (*inputs.shape[:2], units))
 
     return [direction(*each) for each in in_directions(kernels, initial_state)]
 
@@ -183,7 +186,7 @@ def few_steps(turn, inputs, mask, state):
     """
     states = []
     for given, real in zip(
-        tf.unstack(inputs, axis=1), tf.unstack(mask[..., tf.newaxis], axis=1), strict=True
+        tf.unstack(inputs, axis=1), tf.unstack(tf.expand_dims(mask, 2), axis=1), strict=True
     ):
         state = turn(given, real, state)
         states.append(state)

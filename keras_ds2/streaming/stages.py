@@ -30,8 +30,10 @@ class Flow(NamedTuple):
 
     Attributes:
         values: float32 `(batch, rows, ...)`.
-        first: int64 `(batch,)`, index of the first row in the utterance; negative before its start.
-        length: int64 `(batch,)`, rows of the utterance, or more while its end is not known.
+        first: int64 or int32 `(batch,)`, index of the first row in the utterance; negative before
+            its start.
+        length: of the same type, `(batch,)`, rows of the utterance, or more while its end is not
+            known.
     """
 
     values: tf.Tensor
@@ -39,8 +41,8 @@ class Flow(NamedTuple):
     length: tf.Tensor
 
     def index(self):
-        """int64 `(batch, rows)`, of each row."""
-        rows = tf.range(self.values.shape[1], dtype=tf.int64)
+        """Of each row, `(batch, rows)`."""
+        rows = tf.range(self.values.shape[1], dtype=self.first.dtype)
         return self.first[:, tf.newaxis] + rows
 
     def real(self):
@@ -114,7 +116,7 @@ class Difference:
         window, rows = self.window, self.rows.per_chunk
         values = tf.concat([state[self.name], flow.values], axis=1)
         first = flow.first - window
-        index = first[:, tf.newaxis] + tf.range(rows, dtype=tf.int64)
+        index = first[:, tf.newaxis] + tf.range(rows, dtype=first.dtype)
         last = tf.maximum(flow.length - 1, 0)[:, tf.newaxis]
         own = values[:, window : window + rows]
         newest = values[..., -self.bins :]

@@ -172,7 +172,11 @@ class StreamingStep:
         )
 
     def compute(self, state, chunk, length, active):
-        """What a call computes, for graphs of one's own; arguments, all tensors, as there."""
+        """What a call computes, for graphs of one's own.
+
+        Args and Returns: as of a call; all tensors. The counts, `length` and the state's `frames`,
+        may be int32 as well.
+        """
         rows_per_frame = chunk.shape[1] // self.chunk_frames
         flow = Flow(chunk, state["frames"] * rows_per_frame, tf.where(active, length, 0))
         new = {"frames": state["frames"] + self.chunk_frames}

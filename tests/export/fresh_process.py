@@ -39,7 +39,9 @@ class TFLite:
         if os.environ.get("LITERT"):
             from ai_edge_litert.interpreter import Interpreter
         else:
-            from tensorflow.lite import Interpreter
+            import tensorflow as tf
+
+            Interpreter = tf.lite.Interpreter
         self.facts = json.loads((folder / "keras_ds2.json").read_text("utf-8"))
         self._runners = {
             name: Interpreter(str(folder / f"{name}.tflite")).get_signature_runner(name)

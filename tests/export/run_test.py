@@ -1,6 +1,7 @@
 """A run written out by the command, whole or not at all."""
 
 import json
+import sys
 
 import pytest
 
@@ -42,6 +43,27 @@ def test_what_fails_leaves_nothing(run, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         export_run(run, "saved_model", tmp_path / "out" / "model")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_format_whose_packages_are_missing_says_what_to_install(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras-ds2\[export\]'"):
+        export_run(run, "onnx", tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("file_format", "options", "said"),
+    [
+        ("saved_model", {"precision": "int8"}, "precision: saved_model has no such choice"),
+        ("saved_model", {"streams": 2}, "streams: saved_model has no such choice"),
+        ("tflite", {"precision": "int4"}, "precision: expected one of float32, float16, int8"),
+        ("tflite", {"streams": 0}, "streams: expected a number >= 1, received 0"),
+    ],
+)
+def test_choices_that_a_format_lacks_are_refused(run, tmp_path, file_format, options, said):
+    with pytest.raises(ValueError, match=said):
+        export_run(run, file_format, tmp_path / "model", **options)
+    assert not (tmp_path / "model").exists()
 
 
 def test_an_unknown_format_is_refused(run, tmp_path):

@@ -1,0 +1,124 @@
+"""Weights of ONNX models in fewer bits."""
+
+import numpy as np
+
+_PRODUCTS = ("MatMul", "Gemm", "Conv")
+
+
+def halve_weights(model) -> None:
+    """Stores in float16 what is multiplied with; casts that run once, at loading, undo it."""
+    import onnx
+
+    _capture_what_loops_hand_round(model.graph)
+    for graph, tensor in _factors(model, _PRODUCTS):
+        name, values = tensor.name, onnx.numpy_helper.to_array(tensor)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_float16"))
+        cast = onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT)
+        graph.node.insert(0, cast)
+
+
+def quantize_weights(model) -> None:
+    """Stores in int8 what is multiplied with, each column and each filter by a scale of its own.
+
+    Products of matrices are computed in int8, their inputs scaled as they come; convolutions in
+    float32.
+    """
+    import onnx
+
+    _capture_what_loops_hand_round(model.graph)
+    for graph, tensor in _factors(model, _PRODUCTS):
+        name, values = tensor.name, onnx.numpy_helper.to_array(tensor)
+        axis = values.ndim - 1 if values.ndim == 2 else 0
+        others = tuple(each for each in range(values.ndim) if each != axis)
+        scale = np.maximum(np.abs(values).max(axis=others, keepdims=True), 1e-12) / 127.0
+        whole = np.round(values / scale).astype(np.int8)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(whole, f"{name}_int8"))
+        scale = onnx.numpy_helper.from_array(scale.reshape(-1), f"{name}_scale")
+        graph.initializer.append(scale)
+        rewritten = 0
+        for each in _graphs(graph):
+            rewritten += _multiply_in_int8(each, name, tensor.name, scale.name)
+        if not rewritten:
+            inputs = [tensor.name, scale.name]
+            undo = onnx.helper.make_node("DequantizeLinear", inputs, [name], axis=axis)
+            graph.node.insert(0, undo)
+
+
+def _multiply_in_int8(graph, name, whole, scale):
+    """Rewrites the graph's matrix products with a weight; returns how many."""
+    import onnx
+
+    nodes, found = [], 0
+    for node in graph.node:
+        if node.op_type != "MatMul" or node.input[1] != name:
+            nodes.append(node)
+            continue
+        found += 1
+
+        def made(kind, inputs, results, stem=node.output[0], **attributes):
+            outputs = [f"{stem}_{each}" for each in results]
+            nodes.append(onnx.helper.make_node(kind, inputs, outputs, **attributes))
+            return outputs
+
+        given, given_scale, zero = made(
+            "DynamicQuantizeLinear", [node.input[0]], ["given", "given_scale", "zero"]
+        )
+        (product,) = made("MatMulInteger", [given, whole, zero], ["product"])
+        (product,) = made("Cast", [product], ["cast"], to=onnx.TensorProto.FLOAT)
+        (scales,) = made("Mul", [given_scale, scale], ["scales"])
+        nodes.append(onnx.helper.make_node("Mul", [product, scales], [node.output[0]]))
+    if found:
+        del graph.node[:]
+        graph.node.extend(nodes)
+    return found
+
+
+def _factors(model, products):
+    """Each initializer of float32 that such a product takes, with its graph."""
+    import onnx
+
+    graphs = list(_graphs(model.graph))
+    names = {
+        name
+        for graph in graphs
+        for node in graph.node
+        if node.op_type in products
+        for name in node.input
+    }
+    return [
+        (graph, tensor)
+        for graph in graphs
+        for tensor in graph.initializer
+        if tensor.name in names and tensor.data_type == onnx.TensorProto.FLOAT
+    ]
+
+
+def _graphs(graph):
+    """A graph and those inside it, of loops."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _graphs(attribute.g)
+
+
+def _capture_what_loops_hand_round(graph):
+    """Has loops read from outside what every turn hands on unchanged, weights above all."""
+    for node in graph.node:
+        if node.op_type != "Loop":
+            continue
+        (body,) = (attribute.g for attribute in node.attribute if attribute.name == "body")
+        same_as = {
+            each.output[0]: each.input[0] for each in body.node if each.op_type == "Identity"
+        }
+        for index in reversed(range(len(node.input) - 2)):
+            inside, outside = body.input[index + 2].name, node.input[index + 2]
+            handed_on = body.output[index + 1].name
+            used = any(node.output[index] in each.input for each in graph.node)
+            if used or inside not in (handed_on, same_as.get(handed_on)):
+                continue
+            for each in body.node:
+                names = [outside if name == inside else name for name in each.input]
+                each.input[:] = names
+            del body.input[index + 2], body.output[index + 1]
+            del node.input[index + 2], node.output[index]
