@@ -202,18 +202,22 @@ def _parser():
 
     export = command(_export, "export", "write a run as a model for other programs")
     export.add_argument("run_folder", metavar="RUN")
-    export.add_argument("--format", required=True, choices=("saved_model", "tflite", "onnx"))
+    formats = ("saved_model", "tflite", "onnx", "triton")
+    export.add_argument("--format", required=True, choices=formats)
     export.add_argument("--output", required=True, metavar="PATH", help="folder to write")
     export.add_argument(
         "--precision",
         choices=("float32", "float16", "int8"),
-        help="of the weights, for tflite and onnx (float32)",
+        help="of the weights, but for saved_model (float32)",
     )
     export.add_argument(
         "--chunk-ms", type=float, metavar="MS", help="that step computes at a time, as for stream"
     )
     export.add_argument(
-        "--streams", type=_count, metavar="N", help="that step advances, for tflite and onnx (1)"
+        "--streams",
+        type=_count,
+        metavar="N",
+        help="that step advances together (1); for triton at the most (16)",
     )
 
     demo = command(

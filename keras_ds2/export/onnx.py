@@ -55,38 +55,49 @@ def write_onnx(
     Raises:
         ImportError: if the extra `export` is not installed.
     """
-    onnx, _ = _packages()
+    packages()
     signatures = Signatures(recognizer, chunk_ms, fourier_transform=False)
     functions = signatures.functions(streams=streams)
     folder.mkdir()
     said = write_metadata(folder, recognizer, signatures, functions, precision=precision)
     for name, function in functions.items():
-        model = _convert(function)
-        if precision == "float16":
-            halve_weights(model)
-        elif precision == "int8":
-            quantize_weights(model)
-        _name_free_sizes(model, name)
-        entry = model.metadata_props.add()
-        entry.key, entry.value = PROPERTY, json.dumps(said, ensure_ascii=False)
-        onnx.checker.check_model(model)
-        onnx.save(model, folder / f"{name}.onnx")
+        write_function(function, folder / f"{name}.onnx", precision, said)
     return said
 
 
-def _packages():
+def write_function(function, path: Path, precision: str, said: dict) -> None:
+    """Writes a concrete function as an ONNX file, with the metadata in it."""
+    onnx, _ = packages()
+    model = _convert(function)
+    if precision == "float16":
+        halve_weights(model)
+    elif precision == "int8":
+        quantize_weights(model)
+    _name_free_sizes(model)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = PROPERTY, json.dumps(said, ensure_ascii=False)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def packages():
+    """The modules `onnx` and `tf2onnx`.
+
+    Raises:
+        ImportError: if they are not installed; says what to install.
+    """
     try:
         import onnx
         import tf2onnx
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"the format onnx needs {error.name}; install it with: pip install 'keras-ds2[export]'"
+            f"this format needs {error.name}; install it with: pip install 'keras-ds2[export]'"
         ) from error
     return onnx, tf2onnx
 
 
 def _convert(function):
-    _, tf2onnx = _packages()
+    _, tf2onnx = packages()
     with _quietly():
         model, _ = tf2onnx.convert.from_function(
             types.SimpleNamespace(get_concrete_function=lambda: function),
@@ -111,16 +122,15 @@ def _quietly():
 
 def _log1p(context, node, name, arguments):
     """`ln(1 + x)`, which tf2onnx does not know."""
-    _, tf2onnx = _packages()
+    _, tf2onnx = packages()
     one = context.make_const(tf2onnx.utils.make_name("one"), np.float32(1.0))
     node.type = "Log"
     context.insert_new_node_on_input(node, "Add", [node.input[0], one.output[0]])
 
 
-def _name_free_sizes(model, function):
-    if function != "serve":
-        return
+def _name_free_sizes(model):
     for value in (*model.graph.input, *model.graph.output):
         sizes = value.type.tensor_type.shape.dim
-        for size, name in zip(sizes, _FREE[value.name], strict=False):
-            size.dim_param = name
+        for size, name in zip(sizes, _FREE.get(value.name, ("streams",)), strict=False):
+            if not size.dim_value:
+                size.dim_param = name

@@ -9,9 +9,15 @@ from pathlib import Path
 from keras_ds2.export.onnx import write_onnx
 from keras_ds2.export.saved_model import write_saved_model
 from keras_ds2.export.tflite import write_tflite
+from keras_ds2.export.triton import write_triton
 from keras_ds2.recognition import Recognizer
 
-FORMATS = {"saved_model": write_saved_model, "tflite": write_tflite, "onnx": write_onnx}
+FORMATS = {
+    "saved_model": write_saved_model,
+    "tflite": write_tflite,
+    "onnx": write_onnx,
+    "triton": write_triton,
+}
 """Name to function `(recognizer, folder, **options) -> metadata`."""
 
 PRECISIONS = ("float32", "float16", "int8")
@@ -34,6 +40,7 @@ def export_run(
 
     Raises:
         RunFolderError: if the run cannot be read.
+        StreamingError: for options of `step`, if the run cannot stream.
         ValueError: if the format is unknown, or has no such option, or `output` exists.
         ImportError: if the format needs a package that is not there; says which to install.
     """
@@ -45,6 +52,8 @@ def export_run(
     if output.exists():
         raise ValueError(f"{output}: exists already; name another output, or remove it first")
     recognizer = Recognizer.load(run)
+    if "chunk_ms" in given or "streams" in given:
+        recognizer.stream(chunk_ms=given.get("chunk_ms"))  # says why, where the run cannot stream
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".draft.", dir=output.parent) as draft:
         said = FORMATS[file_format](recognizer, Path(draft) / "export", **given)

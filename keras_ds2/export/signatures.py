@@ -82,10 +82,12 @@ class Signatures:
         """A function of tensors, by name, that is traced for the shapes given.
 
         Args:
-            name: `"serve"` or `"step"`.
-            shapes: see `serve_shapes`, `step_shapes`.
+            name: `"serve"`, `"step"`, or `"step_of_rows"`, which is `step` with all that is
+                `(N,)` as `(N, 1)`, as servers have it that batch rows of at least one axis.
+            shapes: see `serve_shapes`, `step_shapes`, `in_rows`.
         """
-        body = {"serve": self._serve, "step": self._step}[name]
+        bodies = {"serve": self._serve, "step": self._step, "step_of_rows": self._step_of_rows}
+        body = bodies[name]
 
         def traced(**inputs):
             with portable_ops(fourier_transform=self._fourier_transform):
@@ -136,6 +138,19 @@ class Signatures:
         frames = self._front_end.frames(length)
         return self._model({"features": features, "feature_length": frames}, training=False)
 
+    def _step_of_rows(self, **inputs):
+        flat = self.step_shapes()
+        outputs = self._step(
+            **{
+                name: tf.reshape(each, [-1]) if flat[name].shape.rank == 1 else each
+                for name, each in inputs.items()
+            }
+        )
+        return {
+            name: tf.expand_dims(each, 1) if each.shape.rank == 1 else each
+            for name, each in outputs.items()
+        }
+
     def _step(self, chunk, chunk_length, start, end, active, **states):
         streaming = self.streaming
         state = {
@@ -170,6 +185,14 @@ class Signatures:
             "done": ended & active & (first + streaming.steps >= limit),
             **{NEXT_STATE + name: array for name, array in new.items()},
         }
+
+
+def in_rows(shapes: dict[str, tf.TensorSpec]) -> dict[str, tf.TensorSpec]:
+    """`step_shapes` with `(N, 1)` for `(N,)`."""
+    return {
+        name: tf.TensorSpec((*spec.shape, 1), spec.dtype, name) if spec.shape.rank == 1 else spec
+        for name, spec in shapes.items()
+    }
 
 
 def _over(rows, array):

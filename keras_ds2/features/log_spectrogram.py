@@ -1,9 +1,15 @@
 """The log-spectrogram of a waveform, as a Keras layer."""
 
+import math
+
 import keras
-import numpy as np
 import tensorflow as tf
 
+from keras_ds2.features.fourier_product import (
+    exact_constant,
+    spectrum_by_product,
+    zero_that_converters_do_not_know,
+)
 from keras_ds2.portable import has_fourier_transform
 from keras_ds2.sequence import frames_in, mask_to_lengths, zero_masked
 
@@ -82,9 +88,16 @@ class LogSpectrogram(keras.layers.Layer):
             waveform = self._normalize_power(waveform, mask)
         # |X|^2 from its parts: the gradient of abs is not finite at zero.
         power = tf.add_n([tf.square(part) for part in self._spectrum(waveform)])
-        features = tf.math.log(power + self.epsilon)
+        features = tf.math.log(power + self._floor(waveform))
         features = zero_masked(features, self.compute_mask(inputs, mask))
         return tf.cast(features, self.compute_dtype)
+
+    def _floor(self, waveform):
+        if has_fourier_transform():
+            return self.epsilon
+        # Next to nothing would be nothing in float16, whose logarithm is not finite.
+        unknown = zero_that_converters_do_not_know(waveform)
+        return tf.exp(exact_constant(math.log(self.epsilon), unknown))
 
     def _spectrum(self, waveform):
         """Its real and its imaginary part, `(batch, frames, bins)` each."""
@@ -97,20 +110,7 @@ class LogSpectrogram(keras.layers.Layer):
                 window_fn=tf.signal.hann_window,
             )
             return tf.math.real(spectrum), tf.math.imag(spectrum)
-        # Its phase counts from the frame's start, as there; the product has frames as it moves on.
-        places = np.arange(self.window)
-        hann = 0.5 - 0.5 * np.cos(2 * np.pi * places / self.window)
-        angles = 2 * np.pi * (np.outer(places, np.arange(self.bins)) % self.window) / self.window
-        basis = hann[:, np.newaxis] * np.concatenate([np.cos(angles), np.sin(angles)], axis=1)
-        # What reduces a model's weights to fewer bits must not take this matrix for one of them.
-        never = tf.minimum(tf.cast(tf.shape(waveform)[1], tf.float32), 0.0)
-        parts = tf.nn.conv1d(
-            tf.expand_dims(waveform, -1),
-            tf.constant(basis[:, np.newaxis], tf.float32) + never,
-            stride=self.hop,
-            padding="VALID",
-        )
-        return tf.split(parts, 2, axis=-1)
+        return spectrum_by_product(waveform, self.window, self.hop)
 
     def _normalize_power(self, waveform, mask):
         energy = tf.reduce_sum(tf.square(waveform), axis=1, keepdims=True)

@@ -8,6 +8,9 @@ import pytest
 from keras_ds2.cli import main
 from keras_ds2.export import run as export_run_module
 from keras_ds2.export.run import export_run
+from keras_ds2.recognition import Recognizer
+from keras_ds2.streaming import StreamingError
+from tests.export.signatures_test import bidirectional
 from tests.streaming.made_up_streams import write_run
 
 KIND = "precomputed_running"
@@ -66,6 +69,13 @@ def test_choices_that_a_format_lacks_are_refused(run, tmp_path, file_format, opt
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.parametrize("options", [{"chunk_ms": 60.0}, {"streams": 2}])
+def test_choices_of_streams_need_a_run_that_streams(run, tmp_path, monkeypatch, options):
+    monkeypatch.setattr(Recognizer, "load", lambda run: bidirectional())
+    with pytest.raises(StreamingError, match="this model is bidirectional"):
+        export_run(run, "tflite", tmp_path / "model", **options)
+
+
 def test_an_unknown_format_is_refused(run, tmp_path):
-    with pytest.raises(ValueError, match=r"format: expected one of saved_model.*received 'pickle'"):
+    with pytest.raises(ValueError, match=r"format: expected one of .*triton, received 'pickle'"):
         export_run(run, "pickle", tmp_path / "model")

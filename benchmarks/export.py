@@ -1,0 +1,358 @@
+"""Exported models: their size, their speed and their errors, beside keras_ds2 itself.
+
+`python -m benchmarks.export RUN --manifest M` writes the run in every format and precision, reads
+the manifest's utterances with each and scores the greedy texts. All contenders read an utterance in
+turn, so that whatever else the machine does meets all of them. Without a run it is an untrained
+production model on noise: sizes and speed alone. Formats whose packages are missing are named.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import _harness
+
+CONTENDERS = (
+    ("saved_model", "float32"),
+    *(
+        (name, precision)
+        for name in ("tflite", "onnx")
+        for precision in ("float32", "float16", "int8")
+    ),
+)
+STREAMS = (1, 4, 16)
+RATE = 16000
+
+
+def main():
+    parser = _harness.parser(__doc__)
+    parser.set_defaults(repeats=3)
+    parser.add_argument("run_folder", nargs="?", metavar="RUN")
+    parser.add_argument("--manifest", metavar="M", help="JSON lines with texts")
+    parser.add_argument("--utterances", type=int, metavar="N", help="only so many of them")
+    arguments = parser.parse_args()
+    if (arguments.run_folder is None) != (arguments.manifest is None):
+        parser.error("RUN and --manifest: expected both or neither")
+
+    from keras_ds2.quiet import import_tensorflow
+
+    import_tensorflow()
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    about = {"threads": arguments.threads, "repeats": arguments.repeats}
+    about |= _harness.about_run(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        for line in measured(arguments, Path(folder)):
+            print(json.dumps({"benchmark": "export", **line, **about}), flush=True)
+            print(table(line), file=sys.stderr, flush=True)
+
+
+def measured(arguments, folder):
+    """The cases' lines: whole utterances, then streams."""
+    recognizer, utterances, ignore_spaces = (
+        made_up(arguments.quick) if arguments.run_folder is None else read(arguments)
+    )
+    contenders, sizes, skipped = exported(recognizer, folder, arguments.threads, arguments.only)
+    contenders = {"keras_ds2": Ours(recognizer), **contenders}
+    entries = serve(contenders, utterances, arguments.repeats, ignore_spaces)
+    for name, entry in entries.items():
+        entry |= {"bytes": sizes.get((name, "serve"))}
+    shapes = {"utterances": len(utterances), "audio_s": round(seconds(recognizer, utterances), 1)}
+    yield {"case": "serve", "shapes": shapes, "contenders": entries, "skipped": skipped}
+    if any(each.steps for each in contenders.values()):
+        yield from steps(contenders, sizes, recognizer, arguments)
+
+
+def made_up(quick):
+    """An untrained production model, a second of noise."""
+    from keras_ds2.features import FeatureFrontEnd
+    from keras_ds2.models import build_model
+    from keras_ds2.recognition import Recognizer
+    from keras_ds2.text.alphabet import Alphabet
+
+    noise = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
+    front_end = FeatureFrontEnd(sampling_rate=RATE, normalization="running")
+    front_end.adapt([(noise, RATE)])
+    alphabet = Alphabet(list(" abcdefghijklmnopqrstuvwxyz'"))
+    model = build_model(
+        "production", units=32 if quick else 512, lookahead_context=4 if quick else 20
+    )
+    return Recognizer(model, front_end, alphabet), [(noise, None)], False
+
+
+def read(arguments):
+    """The run's recognizer; waveforms or features with their texts; how errors are counted."""
+    from keras_ds2.audio.io import AudioError
+    from keras_ds2.data.features_file import FeaturesError, read_features
+    from keras_ds2.data.manifest import read_manifest
+    from keras_ds2.recognition import Recognizer
+    from keras_ds2.recognition.run_folder import read_configuration
+    from keras_ds2.text.normalization import normalizer
+
+    recognizer = Recognizer.load(arguments.run_folder)
+    configuration = read_configuration(arguments.run_folder)
+    normalize = normalizer(configuration["language"])
+    found = []
+    for utterance in read_manifest(arguments.manifest)[: arguments.utterances]:
+        try:
+            if recognizer.front_end.kind == "precomputed":
+                given = read_features(utterance.filepath, recognizer.front_end.num_bins)
+            else:
+                given = recognizer.read_waveform(utterance.filepath)
+        except (AudioError, FeaturesError) as error:
+            print(f"skipped {error}", file=sys.stderr)
+            continue
+        found.append((given, normalize(utterance.text)))
+    return recognizer, found, configuration["ignore_spaces"]
+
+
+def seconds(recognizer, utterances):
+    """Of sound, all together."""
+    front_end = recognizer.front_end
+    a_row = front_end.hop_ms / 1000 if front_end.kind == "precomputed" else 1 / RATE
+    a_row = a_row if front_end.kind == "precomputed" else 1 / front_end.sampling_rate
+    return sum(len(given) for given, _ in utterances) * a_row
+
+
+def exported(recognizer, folder, threads, only):
+    """Contenders by name; bytes by name and function; those left out, with the reason."""
+    from keras_ds2.export.run import FORMATS
+
+    found, sizes, skipped = {}, {}, {}
+    for file_format, precision in CONTENDERS:
+        name = f"{file_format}_{precision}"
+        if only not in (None, name):
+            continue
+        options = {} if file_format == "saved_model" else {"precision": precision}
+        try:
+            said = FORMATS[file_format](recognizer, folder / name, **options)
+            found[name] = RUNTIMES[file_format](folder / name, said, threads)
+        except ImportError as error:
+            skipped[name] = str(error)
+            continue
+        for function in said["signatures"]:
+            sizes[name, function] = found[name].size(function)
+    return found, sizes, skipped
+
+
+class Ours:
+    """keras_ds2 itself, without reading files."""
+
+    steps = True
+
+    def __init__(self, recognizer):
+        self._recognizer = recognizer
+        self.steps = recognizer.model.delay_ms is not None
+
+    def logits(self, given):
+        """Of one utterance, `(steps, vocabulary_size)`."""
+        front_end = self._recognizer.front_end
+        rate = None if front_end.kind == "precomputed" else front_end.sampling_rate
+        return self._recognizer.recognize(given, rate).log_probs
+
+    def step(self, streams):
+        """What advances so many streams by a chunk of noise, or None."""
+        step = self._recognizer.stream().step
+        states = [step.initial_state() for _ in range(streams)]
+        chunks = noise((streams, *step.chunk_shape))
+
+        def work():
+            nonlocal states
+            states, _ = step.advance(states, chunks, [2**62] * streams)
+
+        return work
+
+
+class Exported:
+    """What the formats share: inputs by name."""
+
+    def __init__(self, folder, said, threads):
+        self._folder, self._said, self._threads = folder, said, threads
+        self.steps = "step" in said["signatures"]
+        self._functions = {}
+
+    def logits(self, given):
+        """Of one utterance, `(steps, vocabulary_size)`."""
+        name = self._said["input"]
+        length = {"waveform": "waveform_length", "features": "feature_length"}[name]
+        inputs = {name: given[np.newaxis].astype(np.float32), length: np.int32([len(given)])}
+        outputs = self._run("serve", inputs)
+        return outputs["logits"][0, : outputs["logit_length"][0]]
+
+    def step(self, streams):
+        """What advances so many streams by a chunk of noise, or None."""
+        inputs = self._said["signatures"]["step"]["inputs"]
+        fixed = inputs["start"]["shape"][0]
+        if fixed not in (-1, streams):
+            return None
+        given = {
+            name: np.zeros((streams, *each["shape"][1:]), each["dtype"])
+            for name, each in inputs.items()
+        }
+        size = given["chunk"].shape[1]
+        given |= {"chunk": noise(given["chunk"].shape), "active": np.ones(streams, bool)}
+        given |= {"chunk_length": np.full(streams, size, np.int32)}
+        given["start"] = np.ones(streams, bool)
+
+        def work():
+            outputs = self._run("step", given)
+            states = self._said["streaming"]["state"].items()
+            given.update({name: outputs[each["next"]] for name, each in states})
+            given["start"] = np.zeros(streams, bool)
+
+        return work
+
+    def _run(self, function, inputs):
+        if function not in self._functions:
+            self._functions[function] = self._load(function)
+        return self._functions[function](inputs)
+
+    def size(self, function):
+        """Bytes on the disk."""
+        return (self._folder / f"{function}.{self.suffix}").stat().st_size
+
+
+class SavedModel(Exported):
+    """TensorFlow; its size is that of both functions."""
+
+    def _load(self, function):
+        import tensorflow as tf
+
+        signature = tf.saved_model.load(str(self._folder)).signatures[function]
+
+        def run(inputs):
+            outputs = signature(**{name: tf.constant(each) for name, each in inputs.items()})
+            return {name: each.numpy() for name, each in outputs.items()}
+
+        return run
+
+    def size(self, function):
+        """Bytes on the disk."""
+        return sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file())
+
+
+class TFLite(Exported):
+    """TensorFlow's interpreter."""
+
+    suffix = "tflite"
+
+    def _load(self, function):
+        import tensorflow as tf
+
+        path = str(self._folder / f"{function}.tflite")
+        interpreter = tf.lite.Interpreter(path, num_threads=self._threads)
+        runner = interpreter.get_signature_runner(function)
+        return lambda inputs: runner(**inputs)
+
+
+class Onnx(Exported):
+    """onnxruntime."""
+
+    suffix = "onnx"
+
+    def _load(self, function):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        session = onnxruntime.InferenceSession(
+            self._folder / f"{function}.onnx", options, providers=["CPUExecutionProvider"]
+        )
+        names = [each.name for each in session.get_outputs()]
+        return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
+
+
+RUNTIMES = {"saved_model": SavedModel, "tflite": TFLite, "onnx": Onnx}
+
+
+def noise(shape):
+    return np.random.default_rng(0).normal(0, 0.1, shape).astype(np.float32)
+
+
+def serve(contenders, utterances, repeats, ignore_spaces):
+    """Each contender's errors and ms: the least of the repetitions, summed over the utterances."""
+    from keras_ds2.evaluation.metrics import score
+
+    decoder = contenders["keras_ds2"]._recognizer.decoder
+    texts = {name: [] for name in contenders}
+    total = dict.fromkeys(contenders, 0.0)
+    furthest = dict.fromkeys(contenders, 0.0)
+    for each in contenders.values():
+        each.logits(utterances[0][0])  # compiled, warm
+    for given, _ in utterances:
+        least, logits = {}, {}
+        for _ in range(repeats):
+            for name, each in contenders.items():
+                start = time.perf_counter()
+                logits[name] = each.logits(given)
+                passed = time.perf_counter() - start
+                least[name] = min(least.get(name, passed), passed)
+        for name, rows in logits.items():
+            total[name] += 1000 * least[name]
+            texts[name].append(decoder.decode(rows[np.newaxis], [len(rows)])[0].text)
+            difference = np.abs(log_softmax(rows) - log_softmax(logits["keras_ds2"])).max()
+            furthest[name] = max(furthest[name], float(difference))
+    entries = {}
+    for name in contenders:
+        entry = {"ms": round(total[name], 2), "furthest_log_prob": float(f"{furthest[name]:.2g}")}
+        changed = [one != other for one, other in zip(texts[name], texts["keras_ds2"], strict=True)]
+        entry["texts_changed"] = sum(changed)
+        if utterances[0][1] is not None:
+            references = [text for _, text in utterances]
+            errors = score(references, texts[name], ignore_spaces=ignore_spaces)
+            entry |= {"wer": round(errors.wer, 5), "cer": round(errors.cer, 5)}
+        entries[name] = entry
+    return entries
+
+
+def log_softmax(logits):
+    logits = logits.astype(np.float64)
+    top = logits.max(-1, keepdims=True)
+    return logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
+
+
+def steps(contenders, sizes, recognizer, arguments):
+    """A line for each number of streams: ms of a chunk of all of them."""
+    chunk_ms = recognizer.stream().step.chunk_ms
+    for streams in STREAMS:
+        works = {name: each.step(streams) for name, each in contenders.items() if each.steps}
+        works = {name: work for name, work in works.items() if work is not None}
+        for work in works.values():
+            for _ in range(3):
+                work()
+        samples = {name: [] for name in works}
+        for _ in range(arguments.repeats * 10):
+            for name, work in works.items():
+                start = time.perf_counter()
+                work()
+                samples[name].append(1000 * (time.perf_counter() - start))
+        entries = {
+            name: {**_harness.spread(each), "bytes": sizes.get((name, "step"))}
+            for name, each in samples.items()
+        }
+        for entry in entries.values():
+            entry["streams_in_real_time"] = int(chunk_ms / entry["median_ms"] * streams)
+        shapes = {"streams": streams, "chunk_ms": chunk_ms}
+        yield {"case": f"step_{streams}", "shapes": shapes, "contenders": entries, "skipped": {}}
+
+
+def table(line):
+    """A case for human eyes."""
+    columns = sorted({key for entry in line["contenders"].values() for key in entry})
+    rows = [f"export {line['case']} {line['shapes']}"]
+    rows += [f"  {'':<18}" + "".join(f"{column:>22}" for column in columns)]
+    for name, entry in line["contenders"].items():
+        cells = "".join(f"{entry.get(key)!s:>22}" for key in columns)
+        rows.append(f"  {name:<18}{cells}")
+    rows += [f"  {name}: skipped, {reason}" for name, reason in line["skipped"].items()]
+    return "\n".join([*rows, ""])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The benchmark of exported models: that it runs, and what it says of errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.made_up_corpus import features_corpus
+from tests.streaming.made_up_streams import write_run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_it_runs(tmp_path):
+    run = write_run(tmp_path / "run", "precomputed_running")
+    manifest = features_corpus(tmp_path / "corpus", ("ab", "cad b"))
+    command = [sys.executable, "-m", "benchmarks.export", run, "--manifest", manifest]
+    result = subprocess.run(
+        [*command, "--repeats", "1", "--only", "tflite_float32"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    serve, *steps = map(json.loads, result.stdout.splitlines())
+    assert serve["shapes"]["utterances"] == 2
+    ours, exported = (serve["contenders"][name] for name in ("keras_ds2", "tflite_float32"))
+    assert exported["texts_changed"] == 0
+    assert exported["furthest_log_prob"] < 1e-3
+    assert (ours["wer"], ours["cer"]) == (exported["wer"], exported["cer"])
+    assert exported["bytes"] > 0
+    assert exported["ms"] > 0
+    assert [line["case"] for line in steps] == ["step_1", "step_4", "step_16"]
+    assert steps[0]["contenders"].keys() == {"keras_ds2", "tflite_float32"}
+    assert steps[1]["contenders"].keys() == {"keras_ds2"}
