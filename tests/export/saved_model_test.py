@@ -8,7 +8,7 @@ from keras_ds2.export.saved_model import write_saved_model
 from tests.export.made_up_export import assert_same, inputs, outputs_in_a_fresh_process
 from tests.streaming.made_up_streams import ALPHABET, KINDS, RATE, recognizer
 
-QUICK = "2d_gru_lookahead_running"
+QUICK = "2d_relu_none_short_window"
 
 
 @pytest.mark.parametrize(

@@ -72,9 +72,15 @@ def test_serve_of_a_padded_batch_is_the_recognizers(rnn_type, fourier_transform)
     assert outputs["logit_length"][0] < 8000 // 80 // 2 - 5  # its silence is cut away
 
 
-def test_what_is_computed_by_machines_own_kernels_is_not_in_it():
+@pytest.fixture(scope="module")
+def bidirectionals():
+    """Signatures and the traced function of a run that needs the whole utterance."""
     signatures = Signatures(bidirectional(), fourier_transform=False)
-    graph = signatures.function("serve", signatures.serve_shapes()).graph.as_graph_def()
+    return signatures, signatures.function("serve", signatures.serve_shapes())
+
+
+def test_what_is_computed_by_machines_own_kernels_is_not_in_it(bidirectionals):
+    graph = bidirectionals[1].graph.as_graph_def()
     functions = graph.library.function
     nodes = [*graph.node, *(node for function in functions for node in function.node_def)]
     assert "while" in " ".join(node.name for node in nodes)
@@ -102,10 +108,9 @@ def test_mixed_precision_is_exported_in_float32():
     np.testing.assert_allclose(tf.nn.log_softmax(outputs["logits"])[0], expected, atol=1e-4)
 
 
-def test_metadata_of_a_run_that_does_not_stream():
-    signatures = Signatures(bidirectional())
-    functions = {"serve": signatures.function("serve", signatures.serve_shapes())}
-    said = metadata(bidirectional(), signatures, functions, precision="float32")
+def test_metadata_of_a_run_that_does_not_stream(bidirectionals):
+    signatures, serve = bidirectionals
+    said = metadata(bidirectional(), signatures, {"serve": serve}, precision="float32")
     assert said["signatures"]["serve"] == {
         "inputs": {
             "waveform": {"dtype": "float32", "shape": [-1, -1]},
