@@ -94,8 +94,8 @@ class DataSection(Section):
     )
     service: Dispatcher | None = Field(
         None,
-        description="dispatcher of keras-ds2 data-service, whose machines make the batches of "
-        "training from the same paths; null = made where it trains",
+        description="grpc://HOST:PORT of keras-ds2 data-service, which makes the batches "
+        "from the same paths",
     )
     how_to_get: Text = Field(
         description="said when the data are not there: where to get them, what layout"
@@ -205,8 +205,8 @@ class AugmentationSection(Section):
     )
     vocal_tract: PositiveRange | None = Field(
         None,
-        description="[min, max] length of the vocal tract over the speaker's own: frequencies "
-        "stretched, above 1 formants fall; of a log-spectrogram, or of precomputed cepstra",
+        description="[min, max] length of the vocal tract over the speaker's own; "
+        "above 1 formants fall",
     )
     time_warp: PositiveRange | None = Field(
         None, description="[min, max] rate of the features, 1.1 = a tenth faster"

@@ -167,7 +167,7 @@ def test_an_unknown_case_is_refused():
 @pytest.mark.parametrize("quick", [True, False])
 def test_every_script_lists_its_cases(quick):
     found = {path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py")}
-    assert found == SCRIPTS.keys() | {"serving"}  # whose users are no contenders
+    assert found == SCRIPTS.keys() | {"export", "serving"}  # which have no Cases
     for name in SCRIPTS:
         more = {"step_ms": None} if name == "input_pipeline" else {}
         cases = importlib.import_module(f"benchmarks.{name}").cases(quick, **more)
