@@ -2,11 +2,13 @@
 
 import contextlib
 import queue
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import tensorflow as tf
 
 REACH_S = 30.0
@@ -16,10 +18,13 @@ PATIENCE_S = 180.0
 """How long a batch is waited for, when nothing comes."""
 
 GAP_S = 15.0
-"""How long a batch is waited for, when later ones have come but no more do."""
+"""How long training waits for a batch that others have overtaken."""
 
-MOST_HELD = 32
-"""Batches that are kept back while one before them is waited for."""
+MOST_HELD_BYTES = 4 * 2**30
+"""Of the batches that are kept back while one before them is waited for."""
+
+LAST = 32
+"""So many batches at the end may stay away without an error."""
 
 
 class DataServiceError(OSError):
@@ -77,7 +82,8 @@ class DataService:
             Dataset of `(number, element)`, numbers rising.
 
         Raises:
-            DataServiceError: if the dispatcher cannot be reached, or does not answer.
+            DataServiceError: if the dispatcher cannot be reached, does not answer, or refuses the
+                elements.
         """
         self.require_reachable()
         service = tf.data.experimental.service
@@ -108,9 +114,9 @@ class DataService:
         count = self.made_here
         if count & (count - 1) == 0:  # the 1st, 2nd, 4th, 8th ...
             self.warn(
-                f"{self.key}: {count} {'batch' if count == 1 else 'batches'} did not come from "
-                f"{self.address} in time and had to be made here: a worker is gone, or cannot read "
-                "the data under the same paths as here"
+                f"{self.key}: {count} {'batch' if count == 1 else 'batches'} came too late or "
+                f"not at all from {self.address} and had to be made here: a worker is gone or "
+                "slow, or cannot read the data under the same paths as here"
             )
 
     @contextlib.contextmanager
@@ -141,9 +147,23 @@ class DataService:
                 f"{self.key}: expected a dispatcher at {self.address}; somebody listens there, but "
                 f"does not answer as one in {REACH_S:g} s; check the port"
             ) from None
+        if isinstance(error, tf.errors.OpError):
+            raise DataServiceError(
+                f"{self.key}: {self.address} did not take the batches: {_reason(error)}"
+            ) from error
         if error is not None:
             raise error
         return answer
+
+
+def _reason(error):
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if re.search(r"\b2 ?GB|larger than max|[Ff]ailed to serialize", reason):
+        reason += (
+            ". What is sent along, the plan of all epochs with paths and labels and the recordings "
+            "of noise and rooms, may have 2 GB at the most: give fewer or shorter recordings"
+        )
+    return reason
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -175,50 +195,76 @@ def wait_for(address: str, seconds: float) -> str:
             time.sleep(0.5)
 
 
-def in_order(elements: Iterable, count: int, patience_s: float, gap_s: float = GAP_S) -> Iterator:
+def in_order(
+    elements: Iterable,
+    count: int,
+    patience_s: float,
+    gap_s: float = GAP_S,
+    most_held_bytes: int = MOST_HELD_BYTES,
+) -> Iterator:
     """Puts elements into the order of their numbers.
 
-    An element is given up, and left out, when `MOST_HELD` later ones have come, when some have come
-    but no more do for a while, or when there are no more. What comes after that is dropped.
+    An element is given up, and left out, when the caller has waited for it for a while since a
+    later one came, when the later ones fill the memory they may have, or when there are no more.
+    What comes after that is dropped.
 
     Args:
         elements: `(number, element)` in any order.
         count: they are numbered from 0 to this.
         patience_s: float, seconds in which something has to come.
-        gap_s: float, seconds that an element is waited for where later ones are there.
+        gap_s: float, seconds that an element is waited for where later ones are there. Time in
+            which the caller does other things does not count.
+        most_held_bytes: int, of later ones that are kept.
 
     Yields:
         `(number, element)`, numbers rising.
 
     Raises:
-        TimeoutError: if nothing comes for `patience_s`. Of the last elements it is no error: a
+        TimeoutError: if nothing comes for `patience_s`. Of the `LAST` elements it is no error: a
             worker that has died never says that there are no more.
         Exception: what `elements` raises.
     """
     arrived, stopped = queue.Queue(maxsize=1), threading.Event()
     threading.Thread(target=_pull, args=(elements, arrived, stopped), daemon=True).start()
-    held, expected, ended, has_come = {}, 0, False, False
+    held = {}  # number: (element, `waited_s` when it came), in the order in which they came
+    expected, held_bytes, waited_s, ended, has_come = 0, 0, 0.0, False, False
     try:
         while expected < count and (held or not ended):
-            while not ended and expected not in held and len(held) < MOST_HELD:
+            while not ended and expected not in held and held_bytes < most_held_bytes:
+                left = patience_s
+                if held:
+                    _, overtaken = next(iter(held.values()))
+                    left = overtaken + gap_s - waited_s
+                    if left <= 0:
+                        break
+                start = time.monotonic()
                 try:
-                    element, error = arrived.get(timeout=gap_s if held else patience_s)
+                    element, error = arrived.get(timeout=left)
                 except queue.Empty:
                     if held:
+                        waited_s += left
                         break
-                    if not has_come or count - expected > MOST_HELD:
+                    if not has_come or count - expected > LAST:
                         raise TimeoutError(f"no batch has come for {patience_s:g} s") from None
                     element, error = None, None
+                waited_s += time.monotonic() - start
                 if error is not None:
                     raise error
                 ended, has_come = element is None, True
                 if not ended and int(element[0]) >= expected:
-                    held[int(element[0])] = element
+                    held[int(element[0])] = element, waited_s
+                    held_bytes += _bytes(element)
             if expected in held:
-                yield held.pop(expected)
+                element, _ = held.pop(expected)
+                held_bytes -= _bytes(element)
+                yield element
             expected += 1
     finally:
         stopped.set()
+
+
+def _bytes(element):
+    return sum(np.asarray(each).nbytes for each in tf.nest.flatten(element))
 
 
 def _pull(elements, arrived, stopped):

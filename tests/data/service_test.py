@@ -15,7 +15,7 @@ from keras_ds2.data.checking import check_utterances
 from keras_ds2.data.dataset import feature_dataset, training_dataset
 from keras_ds2.data.manifest import read_manifest
 from keras_ds2.data.plan import Plan
-from keras_ds2.data.service import MOST_HELD, DataService, DataServiceError, in_order
+from keras_ds2.data.service import LAST, DataService, DataServiceError, in_order
 from keras_ds2.data.service_process import DataServiceProcess
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.text.normalization import as_it_is
@@ -33,7 +33,7 @@ class TestInOrder:
     def test_whatever_order_they_come_in(self):
         numbers = list(range(200))
         draws = random.Random(0)
-        mixed = sorted(numbers, key=lambda number: number + draws.uniform(0, MOST_HELD / 2))
+        mixed = sorted(numbers, key=lambda number: number + draws.uniform(0, 150))
         assert mixed != numbers
         assert list(in_order(numbered(mixed), 200, 10.0)) == numbered(numbers)
 
@@ -42,10 +42,62 @@ class TestInOrder:
         there = [number for number in range(200) if number not in missing]
         assert list(in_order(numbered(there), 200, 10.0)) == numbered(there)
 
+    def test_what_comes_after_all_others_is_waited_for(self):
+        numbers = [*range(1, 1000), 0]
+        assert list(in_order(numbered(numbers), 1000, 10.0)) == numbered(range(1000))
+
     def test_what_comes_too_late_is_dropped(self):
-        numbers = [*range(1, 2 * MOST_HELD), 0]
-        found = list(in_order(numbered(numbers), 2 * MOST_HELD, 10.0))
-        assert found == numbered(range(1, 2 * MOST_HELD))
+        given_up = threading.Event()
+
+        def late():
+            yield from numbered([1, 2])
+            given_up.wait(20)
+            yield from numbered([0, 3])
+
+        elements = in_order(late(), 4, 10.0, 0.1)
+        assert next(elements)[0] == 1
+        given_up.set()
+        assert [number for number, _ in elements] == [2, 3]
+
+    def test_others_that_come_do_not_make_one_waited_for_longer(self):
+        ended = threading.Event()
+
+        def steady():
+            for number in itertools.count(1):
+                yield number, "element"
+                if ended.wait(0.02):
+                    return
+
+        elements = in_order(steady(), 10**6, 10.0, 0.2)
+        assert next(elements)[0] == 1
+        ended.set()
+
+    def test_time_in_which_nobody_waits_does_not_count(self):
+        validated = threading.Event()
+
+        def paused():
+            yield from numbered([0, 2])
+            validated.wait(20)
+            yield from numbered([1])
+
+        elements = in_order(paused(), 3, 10.0, 0.5)
+        found = [next(elements)[0]]
+        time.sleep(1.0)
+        validated.set()
+        assert found + [number for number, _ in elements] == [0, 1, 2]
+
+    def test_those_missing_are_waited_for_together(self):
+        ended, start = threading.Event(), time.monotonic()
+
+        def every_third():
+            yield from numbered(number for number in range(300) if number % 3)
+            ended.wait(60)
+
+        elements = in_order(every_third(), 300, 10.0, 0.3)
+        found = [next(elements)[0] for _ in range(200)]
+        assert found == [number for number in range(300) if number % 3]
+        assert time.monotonic() - start < 15  # one by one it were 30
+        ended.set()
 
     def test_no_more_are_held_than_are_allowed(self):
         taken = []
@@ -53,14 +105,14 @@ class TestInOrder:
         def endless():
             for number in itertools.count(1):
                 taken.append(number)
-                yield number, "element"
+                yield number, np.zeros(125)
 
-        elements = in_order(endless(), 10**6, 10.0)
+        elements = in_order(endless(), 10**6, 10.0, most_held_bytes=20_000)
         assert next(elements)[0] == 1
-        assert len(taken) <= MOST_HELD + 3
+        assert 15 <= len(taken) <= 23
         elements.close()
 
-    @pytest.mark.parametrize(("count", "raises"), [(5, False), (MOST_HELD + 5, True)])
+    @pytest.mark.parametrize(("count", "raises"), [(5, False), (LAST + 5, True)])
     def test_nothing_for_long_is_an_error_but_for_a_gap_and_at_the_end(self, count, raises):
         ended = threading.Event()
 
@@ -147,6 +199,27 @@ class TestNoService:
             address = f"grpc://localhost:{other.getsockname()[1]}"
             with pytest.raises(DataServiceError, match=r"does not answer as one in 0.5 s"):
                 DataService(address).make(tf.data.Dataset.range(3), 3)
+
+    @pytest.mark.parametrize(
+        ("reason", "hint"),
+        [
+            ("exceeded maximum protobuf size of 2GB: 2300000000", "recordings of noise and rooms"),
+            ("SENT: Received message larger than max (3 vs. 2)", "recordings of noise and rooms"),
+            ("broken", "did not take the batches: broken$"),
+        ],
+    )
+    def test_what_is_refused(self, monkeypatch, reason, hint):
+        def refuse(*_, **__):
+            raise tf.errors.InternalError(None, None, f"{reason}\nmore lines")
+
+        monkeypatch.setattr(tf.data.experimental.service, "register_dataset", refuse)
+        with socket.socket() as other:
+            other.bind(("localhost", 0))
+            other.listen()
+            address = f"grpc://localhost:{other.getsockname()[1]}"
+            with pytest.raises(DataServiceError, match=hint) as error:
+                DataService(address).make(tf.data.Dataset.range(3), 3)
+        assert f"data.service: {address} did not take the batches: {reason}" in str(error.value)
 
     def test_no_worker(self, monkeypatch):
         monkeypatch.setattr(service_module, "PATIENCE_S", 0.5)
