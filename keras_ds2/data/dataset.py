@@ -74,6 +74,10 @@ def training_dataset(
         each element is one replica's share, followed by `sample_weight`, 0 for the rows without an
         utterance that fill a share up; and the dataset has no end, which spares the replicas to
         ask each other at every step whether it has come.
+
+    Raises:
+        ValueError: if the service is to read precomputed features.
+        DataServiceError: if the service cannot be reached, or refuses the batches.
     """
     augmentation = augmentation or Augmentation()
     frames = _longest_frames(examples, front_end, augmentation)

@@ -63,6 +63,9 @@ class Loader:
         weighted: whether batches come with the weights of their rows.
         widths: ascending; a batch is cut to the narrowest of them that fits what it holds then.
         service: makes the batches on other machines; None for here.
+
+    Raises:
+        ValueError: if the service is to read precomputed features.
     """
 
     def __init__(
@@ -75,6 +78,12 @@ class Loader:
         widths=None,
         service: DataService | None = None,
     ):
+        if service is not None and front_end.kind != "log_spectrogram":
+            raise ValueError(
+                f"service: expected None with features of kind {front_end.kind}, whose files "
+                f"Python reads, which the service's machines do not run for others, received "
+                f"{service.address}"
+            )
         self.examples = examples
         self.front_end = front_end
         self.unread = unread

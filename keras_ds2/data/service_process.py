@@ -22,8 +22,8 @@ class DataServiceProcess:
     Args:
         dispatcher: whether a dispatcher runs here, which hands out the batches to make.
         worker: whether a worker runs here, which makes them, on all cores.
-        port: int, of the dispatcher; 0 for one that is free.
-        worker_port: int, of the worker; 0 for one that is free.
+        port: int, of the dispatcher that runs here; 0 for one that is free.
+        worker_port: int, of the worker that runs here; 0 for one that is free.
         dispatcher_address: `HOST:PORT` of the worker's dispatcher; None for the one here.
         host: name by which those who train reach this worker; None for this machine's own, or the
             address by which it reaches its dispatcher.
@@ -33,8 +33,8 @@ class DataServiceProcess:
         worker_address: `HOST:PORT` of the worker, or None.
 
     Raises:
-        DataServiceError: if neither is to run or the dispatcher's address is at fault, a port is
-            taken, or the dispatcher cannot be reached.
+        DataServiceError: if neither is to run, the dispatcher's address is at fault, a port is
+            taken or of what does not run here, or the dispatcher cannot be reached.
     """
 
     def __init__(
@@ -54,6 +54,14 @@ class DataServiceProcess:
                 "--dispatcher-address: expected for a worker whose dispatcher is elsewhere, and "
                 f"not beside --dispatcher; received {dispatcher_address}"
             )
+        for part, runs, option, number in (
+            ("dispatcher", dispatcher, "--port", port),
+            ("worker", worker, "--worker-port", worker_port),
+        ):
+            if number and not runs:
+                raise DataServiceError(
+                    f"{option}: expected with --{part} alone, whose port it is, received {number}"
+                )
         if dispatcher_address is not None and not re.fullmatch(_ADDRESS, dispatcher_address):
             raise DataServiceError(
                 f"--dispatcher-address: expected HOST:PORT, received {dispatcher_address}"
@@ -63,7 +71,7 @@ class DataServiceProcess:
         self._dispatcher = self._worker = self.worker_address = None
         if dispatcher:
             config = service.DispatcherConfig(port=port)
-            self._dispatcher = _started(lambda: service.DispatchServer(config), port)
+            self._dispatcher = _started(lambda: service.DispatchServer(config), "--port", port)
             port = int(self._dispatcher.target.rpartition(":")[2])
             host = host or socket.gethostname()
             self.address = f"grpc://{host}:{port}"
@@ -85,7 +93,8 @@ class DataServiceProcess:
                 worker_address=f"{own}:%port%",  # TensorFlow's word for the port that it takes
                 port=worker_port,
             )
-            self._worker = _started(lambda: service.WorkerServer(config), worker_port)
+            start = lambda: service.WorkerServer(config)  # noqa: E731
+            self._worker = _started(start, "--worker-port", worker_port)
             self.worker_address = f"{own}:{self._worker._address.rpartition(':')[2]}"
 
     def stop(self) -> None:
@@ -136,11 +145,11 @@ def _load_kernels():
         tf.function(decode_audio, autograph=False).get_concrete_function(content)
 
 
-def _started(start, port):
+def _started(start, option, port):
     try:
         with without_chatter():
             return start()
     except (RuntimeError, tf.errors.OpError) as error:
         raise DataServiceError(
-            f"--port {port}: cannot listen there ({error}); is it taken? Choose another"
+            f"{option} {port}: cannot listen there ({error}); is it taken? Choose another"
         ) from error

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_ds2.data import service as service_module
 from keras_ds2.data.checking import check_utterances
 from keras_ds2.data.dataset import feature_dataset, training_dataset
+from keras_ds2.data.loader import Loader
 from keras_ds2.data.manifest import read_manifest
 from keras_ds2.data.plan import Plan
 from keras_ds2.data.service import LAST, DataService, DataServiceError, in_order
@@ -254,6 +255,14 @@ def test_batches_made_here_are_told_of_now_and_then():
             {"dispatcher": False, "worker": True, "dispatcher_address": "host"},
             "expected HOST:PORT, received host",
         ),
+        (
+            {"dispatcher": False, "worker": True, "dispatcher_address": "host:1", "port": 6000},
+            r"--port: expected with --dispatcher alone, .*, received 6000",
+        ),
+        (
+            {"dispatcher": True, "worker": False, "worker_port": 6000},
+            r"--worker-port: expected with --worker alone, .*, received 6000",
+        ),
     ],
 )
 def test_what_a_process_is_to_run(options, message):
@@ -261,13 +270,20 @@ def test_what_a_process_is_to_run(options, message):
         DataServiceProcess(**options)
 
 
-def test_a_taken_port():
+@pytest.mark.parametrize("option", ["port", "worker_port"])
+def test_a_taken_port(option):
     with socket.socket() as taken:
         taken.bind(("", 0))
         taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(DataServiceError, match=rf"--port {port}: cannot listen there"):
-            DataServiceProcess(dispatcher=True, worker=False, port=port)
+        port, flag = taken.getsockname()[1], option.replace("_", "-")
+        with pytest.raises(DataServiceError, match=rf"^--{flag} {port}: cannot listen there"):
+            DataServiceProcess(dispatcher=True, worker=option == "worker_port", **{option: port})
+
+
+def test_precomputed_features_are_refused():
+    front_end = FeatureFrontEnd("precomputed", num_bins=3)
+    with pytest.raises(ValueError, match=r"kind precomputed, .* received grpc://host:1"):
+        Loader([], front_end, None, service=DataService("grpc://host:1"))
 
 
 @pytest.fixture(scope="module")
