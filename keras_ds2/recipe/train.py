@@ -184,7 +184,7 @@ def _train(recipe, folder, init_from, console, strategy, agreement, service):
         return training_dataset(
             built.train,
             built.front_end,
-            epochs=training.epochs,
+            epochs=epoch + 1 if step else training.epochs,  # as `train` asks
             first_epoch=epoch,
             first_step=step,
             augmentation=built.augmentation,

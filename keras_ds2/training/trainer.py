@@ -60,8 +60,9 @@ def train(
 
     Args:
         model: compiled; of several replicas, with its optimiser built under their strategy.
-        make_dataset: from `(epoch, step)` to the dataset that starts there and holds the batches of
-            all epochs from then on; distributed where there are several replicas.
+        make_dataset: from `(epoch, step)` to the dataset that starts there: the batches of all
+            epochs from then on, or where `step` is not 0 the rest of that one at the least;
+            distributed where there are several replicas.
         validate: called by the chief; returns scores (`val_loss`, `val_wer`, `val_cer`) and pairs
             (said, recognised).
         folder: of the run: checkpoints, `best.weights.h5`, `log.csv` and `tensorboard/`.
