@@ -51,7 +51,7 @@ def test_the_same_run_from_a_service(service, tmp_path, capfd):
     for name, more in (("here", {}), ("there", {"data__service": service})):
         recipe = tiny_recipe(tmp_path / "corpus", **changes, **more)
         train_recipe(recipe, tmp_path / name, Console(file=io.StringIO()))
-    assert "did not come" not in capfd.readouterr().err
+    assert "made here" not in capfd.readouterr().err
     here, there = (tmp_path / name for name in ("here", "there"))
     rows = [
         [
