@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_ds2.models.precision import in_float32
 from keras_ds2.portable import portable_ops
 from keras_ds2.recognition import Recognizer
-from keras_ds2.sequence import lengths_to_mask, steps_after_stride
+from keras_ds2.sequence import lengths_to_mask
 from keras_ds2.streaming import StreamingError, StreamingStep
 
 STATE, NEXT_STATE = "state_", "next_state_"
@@ -37,7 +37,8 @@ class Signatures:
       after the end of the utterance;
     - `start`: bool `(N,)`, the stream's first chunk, whatever its state holds;
     - `end`: bool `(N,)`, its last chunk; one that is not full is always that;
-    - `active`: bool `(N,)`; other rows are not read, and keep their state.
+    - `active`: bool `(N,)`; other rows are not read, `start` and `end` neither, and keep their
+      state.
 
     It gives `logits`, float32 `(N, steps, vocabulary_size)`; `logit_mask`, bool `(N, steps)`, of
     which of them to read; `done`, bool `(N,)`, whether an utterance that has ended has given all
@@ -153,37 +154,39 @@ class Signatures:
 
     def _step(self, chunk, chunk_length, start, end, active, **states):
         streaming = self.streaming
+        kept = {name: states[STATE + name] for name in self.initial_state()}
+        # Rows without work are computed as rows of silence, whatever they hold.
         state = {
-            name: tf.where(_over(start, array), tf.constant(array), states[STATE + name])
+            name: tf.where(_over(active & ~start, array), kept[name], tf.constant(array))
             for name, array in self.initial_state().items()
         }
         chunk = tf.where(
             tf.reshape(
-                lengths_to_mask(chunk_length, streaming.chunk_shape[0]),
+                lengths_to_mask(tf.where(active, chunk_length, 0), streaming.chunk_shape[0]),
                 (-1, *streaming.chunk_shape[:1], *[1] * (len(streaming.chunk_shape) - 1)),
             ),
             chunk,
             0.0,
         )
-        heard = state.pop(_HEARD)
-        new_heard = heard + chunk_length
+        heard = state.pop(_HEARD) + chunk_length
         ended = end | (chunk_length < streaming.chunk_shape[0])
-        length = tf.where(ended, self._front_end.frames(new_heard), _END_UNKNOWN)
+        length = tf.where(ended, self._front_end.frames(heard), _END_UNKNOWN)
         frames_per_step = streaming.chunk_frames // streaming.steps
         first = state["frames"] // frames_per_step - streaming.delay_steps
         new, logits = streaming.compute(state, chunk, length, active)
-        new[_HEARD] = tf.where(active, new_heard, heard)
+        new[_HEARD] = heard
 
-        limit = length
-        for stride in streaming.model.time_strides:
-            limit = steps_after_stride(limit, stride)
+        limit = streaming.steps_of(length)
         index = first[:, tf.newaxis] + tf.range(streaming.steps)
         real = (index >= 0) & (index < limit[:, tf.newaxis]) & active[:, tf.newaxis]
         return {
             "logits": logits,
             "logit_mask": real,
             "done": ended & active & (first + streaming.steps >= limit),
-            **{NEXT_STATE + name: array for name, array in new.items()},
+            **{
+                NEXT_STATE + name: tf.where(_over(active, array), array, kept[name])
+                for name, array in new.items()
+            },
         }
 
 
@@ -196,7 +199,7 @@ def in_rows(shapes: dict[str, tf.TensorSpec]) -> dict[str, tf.TensorSpec]:
 
 
 def _over(rows, array):
-    return tf.reshape(rows, (-1, *[1] * (array.ndim - 1)))
+    return tf.reshape(rows, (-1, *[1] * (len(array.shape) - 1)))
 
 
 def _specs(batch, **inputs):

@@ -109,8 +109,8 @@ class StreamingStep:
         """How long, at the most, a step's logits come after its own frame began, in ms."""
         return sum(self.latency.values())
 
-    def steps_of(self, frames: int) -> int:
-        """Steps of the logits of an utterance of this many frames."""
+    def steps_of(self, frames):
+        """Steps of the logits of an utterance of this many frames; an int, an array or a tensor."""
         for stride in self.model.time_strides:
             frames = steps_after_stride(frames, stride)
         return frames

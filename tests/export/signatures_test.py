@@ -8,13 +8,14 @@ import pytest
 import tensorflow as tf
 
 from keras_ds2.export.metadata import metadata
-from keras_ds2.export.signatures import Signatures
+from keras_ds2.export.signatures import NEXT_STATE, STATE, Signatures
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.models import build_model
 from keras_ds2.recognition import Recognizer
-from tests.streaming.made_up_streams import ALPHABET, RATE, heard
+from tests.streaming.made_up_streams import ALPHABET, RATE, heard, recognizer
 
 KIND = "2d_gru_lookahead_running"
+IDLE_KIND = "precomputed_running"
 
 
 @functools.cache
@@ -70,6 +71,40 @@ def test_serve_of_a_padded_batch_is_the_recognizers(rnn_type, fourier_transform)
         assert length == len(expected)
         np.testing.assert_allclose(row[:length], expected, atol=1e-4)
     assert outputs["logit_length"][0] < 8000 // 80 // 2 - 5  # its silence is cut away
+
+
+@pytest.fixture(scope="module")
+def steps():
+    """Signatures and the traced function of three streams."""
+    signatures = Signatures(recognizer(IDLE_KIND), chunk_ms=60, fourier_transform=False)
+    return signatures, signatures.function("step", signatures.step_shapes(3))
+
+
+@pytest.mark.parametrize("rest", [float("nan"), 1e30])
+def test_what_an_idle_row_holds_is_handed_back_and_moves_no_other(steps, rest):
+    signatures, step = steps
+    rows = np.arange(3)
+    inputs = {
+        name: np.full((3, *spec.shape[1:]), 0, spec.dtype.as_numpy_dtype)
+        for name, spec in signatures.step_shapes().items()
+    }
+    size = signatures.streaming.chunk_shape[0]
+    inputs["chunk"][:] = heard(IDLE_KIND, size)
+    inputs |= {"chunk_length": np.full(3, size, np.int32), "active": rows == 1}
+    inputs["start"] = np.ones(3, bool)
+    alone = step(**{name: tf.constant(array) for name, array in inputs.items()})
+    for name, array in inputs.items():
+        if name.startswith(STATE) or name == "chunk":
+            array[rows != 1] = rest if array.dtype == np.float32 else 7
+    inputs["end"] = rows != 1
+    found = step(**{name: tf.constant(array) for name, array in inputs.items()})
+    for name, array in found.items():
+        np.testing.assert_array_equal(array[1], alone[name][1], err_msg=name)
+        if name.startswith(NEXT_STATE):
+            held = inputs[name.replace(NEXT_STATE, STATE)][rows != 1]
+            np.testing.assert_array_equal(array.numpy()[rows != 1], held, err_msg=name)
+    assert not found["logit_mask"].numpy()[rows != 1].any()
+    assert not found["done"].numpy()[rows != 1].any()
 
 
 @pytest.fixture(scope="module")
