@@ -79,3 +79,19 @@ def test_fewer_bits_take_less_and_change_little(tmp_path, file_format, precision
         for name in (f"serve_{index}", f"step_{index}"):
             error = np.abs(found[name] - expected).mean() / expected.std()
             assert 0 < error < (0.01 if precision == "float16" else 0.25), name
+
+
+def test_a_row_of_int8_is_the_same_in_any_batch(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'keras-ds2[export]'")
+    kind = "2d_gru_lookahead_running"
+    write_onnx(recognizer(kind), tmp_path / "model", precision="int8")
+    session = onnxruntime.InferenceSession(tmp_path / "model" / "serve.onnx")
+    waveform = inputs(kind)[1]
+    draws = np.random.default_rng(0)
+    others = draws.normal(0, [[1e-3], [1.0]], (2, len(waveform))).astype(np.float32)
+
+    def logits(*rows):
+        length = np.full(len(rows), len(waveform), np.int32)
+        return session.run(["logits"], {"waveform": np.stack(rows), "waveform_length": length})[0]
+
+    np.testing.assert_allclose(logits(waveform, *others)[0], logits(waveform)[0], atol=1e-5)

@@ -1,13 +1,14 @@
 """A run written out by the command, whole or not at all."""
 
 import json
+import re
 import sys
 
 import pytest
 
-from keras_ds2.cli import main
+from keras_ds2.cli import _parser, main
 from keras_ds2.export import run as export_run_module
-from keras_ds2.export.run import export_run
+from keras_ds2.export.run import FORMATS, PRECISIONS, export_run
 from keras_ds2.recognition import Recognizer
 from keras_ds2.streaming import StreamingError
 from tests.export.signatures_test import bidirectional
@@ -29,6 +30,22 @@ def test_the_command_says_what_it_has_written(run, tmp_path, capsys):
     said = json.loads((output / "assets" / "keras_ds2.json").read_text("utf-8"))
     assert said["streaming"]["chunk_shape"] == [6, 4]
     assert [each.name for each in output.parent.iterdir()] == ["model"]
+
+
+def test_the_command_takes_every_format_and_precision(capsys):
+    arguments = ["export", "run", "--output", "out"]
+    for file_format in FORMATS:
+        for precision in PRECISIONS:
+            chosen = ["--format", file_format, "--precision", precision]
+            assert _parser().parse_args([*arguments, *chosen]).precision == precision
+    for chosen, known in (
+        (["--format", "no_such"], FORMATS),
+        (["--format", "onnx", "--precision", "no_such"], PRECISIONS),
+    ):
+        with pytest.raises(SystemExit):
+            _parser().parse_args([*arguments, *chosen])
+        said = capsys.readouterr().err.rpartition("choose from ")[2]
+        assert re.findall(r"\w+", said) == list(known)
 
 
 def test_what_exists_is_not_written_over(run, tmp_path):
