@@ -76,7 +76,9 @@ def test_compose_builds_it_and_publishes_to_this_machine_alone(service):
     (published,) = service["ports"]
     assert published == "127.0.0.1:8000:8000"
     (volume,) = service["volumes"]
-    assert volume.endswith(":/model:ro")
+    assert (volume["type"], volume["target"], volume["read_only"]) == ("bind", "/model", True)
+    assert volume["source"].startswith("${KERAS_DS2_RUN:?")  # a must
+    assert volume["bind"] == {"create_host_path": False}
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert cli._TOKEN in service["environment"]
