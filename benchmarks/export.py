@@ -1,9 +1,10 @@
 """Exported models: their size, their speed and their errors, beside keras_ds2 itself.
 
-`python -m benchmarks.export RUN --manifest M` writes the run in every format and precision, reads
-the manifest's utterances with each and scores the greedy texts. All contenders read an utterance in
-turn, so that whatever else the machine does meets all of them. Without a run it is an untrained
-production model on noise: sizes and speed alone. Formats whose packages are missing are named.
+`python -m benchmarks.export RUN --manifest M` writes the run in every precision of every format but
+triton, whose model is `step` of onnx, reads the manifest's utterances with each and scores the
+greedy texts. All contenders read an utterance in turn, so that whatever else the machine does meets
+all of them. Without a run it is an untrained production model on noise: sizes and speed alone.
+Formats whose packages are missing are named.
 """
 
 import json
@@ -115,8 +116,8 @@ def read(arguments):
 def seconds(recognizer, utterances):
     """Of sound, all together."""
     front_end = recognizer.front_end
-    a_row = front_end.hop_ms / 1000 if front_end.kind == "precomputed" else 1 / RATE
-    a_row = a_row if front_end.kind == "precomputed" else 1 / front_end.sampling_rate
+    precomputed = front_end.kind == "precomputed"
+    a_row = front_end.hop_ms / 1000 if precomputed else 1 / front_end.sampling_rate
     return sum(len(given) for given, _ in utterances) * a_row
 
 
@@ -143,8 +144,6 @@ def exported(recognizer, folder, threads, only):
 
 class Ours:
     """keras_ds2 itself, without reading files."""
-
-    steps = True
 
     def __init__(self, recognizer):
         self._recognizer = recognizer
