@@ -107,6 +107,37 @@ def test_what_an_idle_row_holds_is_handed_back_and_moves_no_other(steps, rest):
     assert not found["done"].numpy()[rows != 1].any()
 
 
+def test_empty_chunks_behind_done_give_nothing_more(steps):
+    signatures, step = steps
+    size = signatures.streaming.chunk_shape[0]
+    given = heard(IDLE_KIND, 2 * size)
+    inputs = {
+        name: np.zeros((3, *spec.shape[1:]), spec.dtype.as_numpy_dtype)
+        for name, spec in signatures.step_shapes().items()
+    }
+    inputs["active"][:] = True
+    found, done = 0, []
+    for place in range(0, (2 + signatures.flush_chunks + 1) * size, size):
+        piece = given[place : place + size]
+        inputs["chunk"][:, : len(piece)] = piece
+        inputs["chunk_length"][:] = len(piece)
+        inputs["start"][:] = place == 0
+        outputs = step(**{name: tf.constant(array) for name, array in inputs.items()})
+        inputs |= {
+            name.replace(NEXT_STATE, STATE): array.numpy()
+            for name, array in outputs.items()
+            if name.startswith(NEXT_STATE)
+        }
+        new = np.count_nonzero(outputs["logit_mask"][0])
+        assert not (any(done) and new)
+        found += new
+        done.append(bool(outputs["done"][0]))
+    first = done.index(True)
+    assert all(done[first:])
+    assert first < len(done) - 1
+    assert found == signatures.streaming.steps_of(len(given))
+
+
 @pytest.fixture(scope="module")
 def bidirectionals():
     """Signatures and the traced function of a run that needs the whole utterance."""
