@@ -4,12 +4,12 @@ import numpy as np
 
 _PRODUCTS = ("MatMul", "Gemm", "Conv")
 
-_ZERO = 128  # of uint8
-_OF_ROWS = {
-    "row_least": np.float32(1e-30),
-    "row_127th": np.float32(1 / 127),
-    "row_shift": np.float32(_ZERO),
-    "row_zero": np.uint8(_ZERO),
+_ZERO = 128  # of weights in uint8
+_CONSTANTS = {
+    "row_least_span": np.float32(1e-30),
+    "row_255th": np.float32(1 / 255),
+    "no_zero": np.uint8(0),
+    "weight_zero": np.uint8(_ZERO),
 }
 
 
@@ -28,11 +28,15 @@ def halve_weights(model) -> None:
 def quantize_weights(model) -> None:
     """Stores in eight bits what is multiplied with, each column and filter by a scale of its own.
 
-    Products of matrices are computed in eight bits, each row of their inputs by the scale of its
-    own largest value, so that no row's outcome depends on the others. Convolutions are computed in
-    float32. Both factors of a product are uint8 around 128: onnxruntime has quick kernels for them
-    that are exact on every processor, while its quick ones of uint8 by int8 overflow on x86 without
-    VNNI, and those of int8 by int8 are slower than float32.
+    Products of matrices are computed in eight bits, each row of their inputs from its own least
+    value to its largest, so that no row's outcome depends on the others:
+
+        `x = least + scale q`, so `x W = least (sum of W's rows) + scale (q W)`
+
+    Convolutions are computed in float32. Both factors of a product are uint8, which on x86 without
+    VNNI does not overflow, as onnxruntime's products of uint8 by int8 do
+    (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html); its products of
+    int8 by int8 are slower than those in float32.
     """
     import onnx
 
@@ -44,24 +48,26 @@ def quantize_weights(model) -> None:
         others = tuple(each for each in range(values.ndim) if each != axis)
         scale = np.maximum(np.abs(values).max(axis=others, keepdims=True), 1e-12) / 127.0
         whole = np.round(values / scale)
-        stored, scales = f"{name}_whole", f"{name}_scale"
+        stored, scales, sums = f"{name}_whole", f"{name}_scale", f"{name}_sums"
         graph.initializer.append(onnx.numpy_helper.from_array(scale.reshape(-1), scales))
         rewritten = 0
         for each in _graphs(graph):
-            rewritten += _multiply_in_int8(each, name, stored, scales)
+            rewritten += _multiply_in_int8(each, name, stored, scales, sums)
         if rewritten:
             multiplied += rewritten
+            of_columns = whole.sum(axis=0, dtype=np.float32)
+            graph.initializer.append(onnx.numpy_helper.from_array(of_columns, sums))
             whole = (whole + _ZERO).astype(np.uint8)
         else:
             whole = whole.astype(np.int8)
             undo = onnx.helper.make_node("DequantizeLinear", [stored, scales], [name], axis=axis)
             graph.node.insert(0, undo)
         tensor.CopyFrom(onnx.numpy_helper.from_array(whole, stored))
-    for name, value in _OF_ROWS.items() if multiplied else ():
+    for name, value in _CONSTANTS.items() if multiplied else ():
         model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value), name))
 
 
-def _multiply_in_int8(graph, name, whole, scale):
+def _multiply_in_int8(graph, name, whole, scale, sums):
     """Rewrites the graph's matrix products with a weight; returns how many."""
     import onnx
 
@@ -78,18 +84,21 @@ def _multiply_in_int8(graph, name, whole, scale):
             return output
 
         given = node.input[0]
-        largest = made("Abs", [given], "size")
-        largest = made("ReduceMax", [largest], "largest", axes=[-1], keepdims=1)
-        largest = made("Max", [largest, "row_least"], "above_zero")
-        row_scale = made("Mul", [largest, "row_127th"], "row_scale")
+        least = made("ReduceMin", [given], "least", axes=[-1], keepdims=1)
+        largest = made("ReduceMax", [given], "largest", axes=[-1], keepdims=1)
+        span = made("Sub", [largest, least], "span")
+        span = made("Max", [span, "row_least_span"], "above_zero")
+        row_scale = made("Mul", [span, "row_255th"], "row_scale")
+        given = made("Sub", [given, least], "from_least")
         given = made("Div", [given, row_scale], "scaled")
         given = made("Round", [given], "rounded")
-        given = made("Add", [given, "row_shift"], "shifted")
         given = made("Cast", [given], "given", to=onnx.TensorProto.UINT8)
-        product = made("MatMulInteger", [given, whole, "row_zero", "row_zero"], "product")
+        product = made("MatMulInteger", [given, whole, "no_zero", "weight_zero"], "product")
         product = made("Cast", [product], "cast", to=onnx.TensorProto.FLOAT)
-        scales = made("Mul", [row_scale, scale], "scales")
-        nodes.append(onnx.helper.make_node("Mul", [product, scales], [node.output[0]]))
+        product = made("Mul", [product, row_scale], "product_of_rows")
+        below = made("Mul", [least, sums], "below")
+        product = made("Add", [product, below], "whole")
+        nodes.append(onnx.helper.make_node("Mul", [product, scale], [node.output[0]]))
     if found:
         del graph.node[:]
         graph.node.extend(nodes)
