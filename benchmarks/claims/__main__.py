@@ -8,12 +8,11 @@ recipes: they are compared seed by seed, by the word error rate of the last epoc
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks._trainings import train
 from benchmarks.claims import report
 from keras_ds2.atomic_write import write_text_atomically
 from keras_ds2.recipe import find_recipe, load_recipe
@@ -59,21 +58,11 @@ def _options():
 
 
 def _train(recipe, seed, options):
-    run = options.output / recipe / f"seed-{seed}"
-    if report.epochs_done(run) >= _epochs(recipe, options):
-        return
-    run.parent.mkdir(parents=True, exist_ok=True)
     overrides = [f"data.folder={options.data.resolve()}", f"training.seed={seed}"]
     if options.epochs:
         overrides.append(f"training.epochs={options.epochs}")
-    command = [sys.executable, "-m", "keras_ds2.cli", "train", f"claims/{recipe}"]
-    command += ["--output", str(run)]
-    for override in overrides:
-        command += ["--set", override]
-    with open(run.with_suffix(".txt"), "a", encoding="utf-8") as log:
-        ended = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False)
-    if ended.returncode:
-        sys.exit(f"{' '.join(command)}: ended with {ended.returncode}, see {log.name}")
+    run = options.output / recipe / f"seed-{seed}"
+    train(f"claims/{recipe}", run, overrides, _epochs(recipe, options))
 
 
 def _epochs(recipe, options):

@@ -1,10 +1,10 @@
 """What came out of the trainings: table, comparisons, learning curves."""
 
-import csv
 import dataclasses
 import statistics
 from pathlib import Path
 
+from benchmarks._trainings import read_log
 from keras_ds2.evaluation.figures import COLOURS, new_figure, save_png
 
 SEEDS = {
@@ -68,15 +68,10 @@ def read_curves(folder: Path) -> Curves:
     curves: Curves = {}
     for recipe in SEEDS:
         for run in sorted((folder / recipe).glob("seed-*")):
-            rows = _rows(run)
+            rows = read_log(run)
             if rows:
                 curves.setdefault(recipe, {})[int(run.name.removeprefix("seed-"))] = rows
     return curves
-
-
-def epochs_done(run: Path) -> int:
-    """Epochs that a run folder's log has."""
-    return len(_rows(run))
 
 
 def finished(curves: Curves, epochs: dict[str, int]) -> Curves:
@@ -159,17 +154,6 @@ def save_picture(path: Path, curves: Curves) -> None:
             if axes.lines:
                 axes.legend(frameon=False)
         save_png(figure, path)
-
-
-def _rows(run):
-    try:
-        with open(run / "log.csv", newline="", encoding="utf-8") as file:
-            return [
-                {key: float(value) for key, value in row.items() if value}
-                for row in csv.DictReader(file)
-            ]
-    except FileNotFoundError:
-        return []
 
 
 def _first_below(rows, rate):

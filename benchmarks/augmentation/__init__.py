@@ -1,0 +1,1 @@
+"""What each augmentation adds: trainings without one after the other, and their table."""
