@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from keras_ds2.cli import _parser, main
+from keras_ds2.cli import main
+from keras_ds2.cli.parser import build_parser
 from keras_ds2.export import run as export_run_module
 from keras_ds2.export.run import FORMATS, PRECISIONS, export_run
 from keras_ds2.recognition import Recognizer
@@ -37,13 +38,13 @@ def test_the_command_takes_every_format_and_precision(capsys):
     for file_format in FORMATS:
         for precision in PRECISIONS:
             chosen = ["--format", file_format, "--precision", precision]
-            assert _parser().parse_args([*arguments, *chosen]).precision == precision
+            assert build_parser().parse_args([*arguments, *chosen]).precision == precision
     for chosen, known in (
         (["--format", "no_such"], FORMATS),
         (["--format", "onnx", "--precision", "no_such"], PRECISIONS),
     ):
         with pytest.raises(SystemExit):
-            _parser().parse_args([*arguments, *chosen])
+            build_parser().parse_args([*arguments, *chosen])
         said = capsys.readouterr().err.rpartition("choose from ")[2]
         assert re.findall(r"\w+", said) == list(known)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from keras_ds2 import cli
+from keras_ds2.cli import commands
+from keras_ds2.cli.parser import build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "keras_ds2" / "serving" / "docker"
@@ -54,8 +55,8 @@ def test_what_is_copied_is_there_and_is_all_that_a_wheel_needs(instructions):
 def test_it_serves_as_nobody_in_particular_and_is_looked_after(instructions):
     (entry,) = map(json.loads, all_of(instructions, "ENTRYPOINT"))
     assert entry[0] in PROJECT["scripts"]
-    chosen = cli._parser().parse_args(entry[1:])
-    assert chosen.run is cli._serve
+    chosen = build_parser().parse_args(entry[1:])
+    assert chosen.run is commands.serve
     assert (chosen.run_folder, chosen.host, chosen.port) == ("/model", "0.0.0.0", 8000)
     (user,) = all_of(instructions, "USER")
     assert int(user) > 0
@@ -81,7 +82,7 @@ def test_compose_builds_it_and_publishes_to_this_machine_alone(service):
     assert volume["bind"] == {"create_host_path": False}
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert cli._TOKEN in service["environment"]
+    assert commands.TOKEN in service["environment"]
 
 
 def test_nothing_else_is_sent_to_the_builder(instructions):

@@ -1,0 +1,7 @@
+"""`python -m keras_ds2.cli`: the command, of this Python."""
+
+import sys
+
+from keras_ds2.cli import main
+
+sys.exit(main())
