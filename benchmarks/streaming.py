@@ -1,11 +1,12 @@
 """Live recognition: what a chunk of some users' speech takes, from samples to logits.
 
 The production model: two 2-D convolutions, three forward-only GRUs, lookahead; `small` is of 512
-units for one user, `paper` of 2560 units and 80 steps for more and more users in one batch. One
-core unless `--threads` says otherwise. PyTorch runs the same network on the same chunks, its batch
-normalisations of the recurrences left out and its features normalised by a corpus's statistics:
-somewhat less work. pocketsphinx, another kind of recogniser, decodes the same samples with its own
-model, where it is installed.
+units for one user, `paper` of 2560 units and 80 steps for more and more users in one batch;
+`keras_ds2_int16` reads its recurrent weights in 16 bits. One core unless `--threads` says
+otherwise. PyTorch runs the same network on the same chunks, its batch normalisations of the
+recurrences left out and its features normalised by a corpus's statistics: somewhat less work.
+pocketsphinx, another kind of recogniser, decodes the same samples with its own model, where it is
+installed.
 """
 
 import functools
@@ -49,7 +50,8 @@ def _case(name, size, *others):
             "waits_for_audio_ms": latency_ms(size["lookahead"]),
         }
 
-    peers = others or (Contender("torch", torch_peer, size, library="torch"),)
+    packed = Contender("keras_ds2_int16", ours, {**size, "precision": "int16"})
+    peers = others or (packed, Contender("torch", torch_peer, size, library="torch"))
     return Case(
         name=name,
         shapes={**size, "chunk_ms": CHUNK_MS},
@@ -84,7 +86,7 @@ def latency_ms(lookahead):
     return _step(units=1, lookahead=lookahead).latency_ms
 
 
-def _step(units, lookahead):
+def _step(units, lookahead, precision="float32"):
     import keras_ds2
     from keras_ds2.features import FeatureFrontEnd
     from keras_ds2.streaming import StreamingStep
@@ -98,7 +100,7 @@ def _step(units, lookahead):
         units=units,
         lookahead_context=lookahead,
     )
-    return StreamingStep(model, front_end, CHUNK_MS)
+    return StreamingStep(model, front_end, CHUNK_MS, precision=precision)
 
 
 def _speech(users):
@@ -106,10 +108,10 @@ def _speech(users):
     return np.random.default_rng(0).normal(0, 0.1, (users, RATE)).astype(np.float32)
 
 
-def ours(users, units, lookahead):
+def ours(users, units, lookahead, precision="float32"):
     from keras_ds2.streaming import END_UNKNOWN
 
-    step = _step(units, lookahead)
+    step = _step(units, lookahead, precision)
     chunks = _speech(users)[:, : step.chunk_shape[0]]
     states = [step.initial_state() for _ in range(users)]
 

@@ -119,8 +119,10 @@ def stream(chosen, console):
     """Writes a recording down while it is heard, by a run or by a server."""
     options = {"endpoint_ms": chosen.endpoint_ms, "realtime": chosen.realtime}
     if "://" in chosen.run_or_url:
-        if chosen.chunk_ms is not None:
-            raise ValueError("--chunk-ms: a server has its own; give it to keras-ds2 serve")
+        for option, default in (("chunk_ms", None), ("precision", "float32")):
+            if getattr(chosen, option) != default:
+                name = option.replace("_", "-")
+                raise ValueError(f"--{name}: a server has its own; give it to keras-ds2 serve")
         with _extra("serve"):
             from keras_ds2.serving.client import show_server_stream
         token = os.environ.get(TOKEN) or None
@@ -131,7 +133,7 @@ def stream(chosen, console):
     from keras_ds2.recognition import Recognizer
     from keras_ds2.recognition.live import show_stream
 
-    recognizer = Recognizer.load(chosen.run_or_url)
+    recognizer = Recognizer.load(chosen.run_or_url, chosen.precision)
     options["chunk_ms"] = chosen.chunk_ms
     show_stream(recognizer, chosen.file, console, as_json=chosen.json, **options)
     return 0
@@ -145,7 +147,7 @@ def serve(chosen, console):
         from keras_ds2.serving.run import serve_recognizer
     names = [field.name for field in dataclasses.fields(Limits)]
     return serve_recognizer(
-        Recognizer.load(chosen.run_folder),
+        Recognizer.load(chosen.run_folder, chosen.precision),
         Limits(**{name: getattr(chosen, name) for name in names}),
         host=chosen.host,
         port=chosen.port,

@@ -82,21 +82,22 @@ class BaseRecurrence(keras.layers.Layer):
         output = tf.add_n(self.recur(projected, kernels, mask))
         return zero_masked(output, mask)
 
-    def advance(self, inputs, mask, state):
+    def advance(self, inputs, mask, state, recurrent_kernel=None):
         """A few steps of a stream, forward only: weights read where they lie, steps unrolled.
 
         Args:
             inputs: float32 `(batch, time, features)`, time known and small; finite.
             mask: bool `(batch, time)`, True = real step.
             state: float32 `(batch, units)`, zeros before the first step.
+            recurrent_kernel: in place of the layer's own, such as a `PackedKernel` of it.
 
         Returns:
             `(outputs, state)`: `(batch, time, units)`, at masked steps the state handed on.
         """
         projected = self._project(inputs, None, training=False)
-        return self.recur_few(
-            projected, tf.convert_to_tensor(self.recurrent_kernels[0]), mask, state
-        )
+        if recurrent_kernel is None:
+            recurrent_kernel = tf.convert_to_tensor(self.recurrent_kernels[0])
+        return self.recur_few(projected, recurrent_kernel, mask, state)
 
     def _project(self, inputs, mask, training):
         # Over all steps at once: `matmul` of rank 3 would run a batch of small products.

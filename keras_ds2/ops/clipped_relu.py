@@ -5,6 +5,7 @@ import functools
 import tensorflow as tf
 
 from keras_ds2.ops.compiled import compiled, read, with_gradient
+from keras_ds2.ops.packed_kernel import PackedKernel, product
 from keras_ds2.ops.recurrence import (
     Layout,
     few_steps,
@@ -112,7 +113,7 @@ def clipped_relu_few_steps(inputs, kernel, mask, state, max_value=20.0):
 
     Args:
         inputs: float `(batch, time, units)`, time known.
-        kernel: float `(units, units)`.
+        kernel: float `(units, units)`; or a `PackedKernel` of such, and the batch known.
         mask: bool `(batch, time)`, True = real step.
         state: float `(batch, units)`.
         max_value: float > 0, the upper clip.
@@ -120,12 +121,20 @@ def clipped_relu_few_steps(inputs, kernel, mask, state, max_value=20.0):
     Returns:
         `(states, state)`: `(batch, time, units)` and the last of them.
     """
+    run = _few_steps(max_value, isinstance(kernel, PackedKernel))
+    return run(inputs, kernel, mask, state)
 
-    def turn(given, real, state):
-        new = tf.clip_by_value(given + tf.matmul(state, kernel), 0.0, max_value)
-        return tf.where(real, new, state)
 
-    return few_steps(turn, inputs, mask, state)
+@functools.cache
+def _few_steps(max_value, is_packed):
+    def run(inputs, kernel, mask, state):
+        def turn(given, real, state):
+            new = tf.clip_by_value(given + product(state, kernel), 0.0, max_value)
+            return tf.where(real, new, state)
+
+        return few_steps(turn, inputs, mask, state)
+
+    return compiled(run) if is_packed else run
 
 
 @compiled

@@ -5,6 +5,7 @@ import functools
 import tensorflow as tf
 
 from keras_ds2.ops.compiled import compiled, read, with_gradient
+from keras_ds2.ops.packed_kernel import PackedKernel, product
 from keras_ds2.ops.recurrence import (
     Layout,
     few_steps,
@@ -134,7 +135,7 @@ def gru_few_steps(inputs, kernel, mask, state, activation=tf.tanh, recurrent_act
 
     Args:
         inputs: float `(batch, time, 3 * units)`, time known.
-        kernel: float `(units, 3 * units)`.
+        kernel: float `(units, 3 * units)`; or a `PackedKernel` of such, and the batch known.
         mask: bool `(batch, time)`, True = real step.
         state: float `(batch, units)`.
         activation: function for the candidate.
@@ -143,16 +144,24 @@ def gru_few_steps(inputs, kernel, mask, state, activation=tf.tanh, recurrent_act
     Returns:
         `(states, state)`: `(batch, time, units)` and the last of them.
     """
+    run = _few_steps(activation, recurrent_activation, isinstance(kernel, PackedKernel))
+    return run(inputs, kernel, mask, state)
 
-    def turn(given, real, state):
-        x_gates, x_candidate = tf.split(given, [2 * state.shape[-1], state.shape[-1]], axis=-1)
-        products = tf.matmul(state, kernel)
-        h_gates, h_candidate = tf.split(products, [2 * state.shape[-1], state.shape[-1]], axis=-1)
-        update, reset = tf.split(recurrent_activation(x_gates + h_gates), 2, axis=-1)
-        candidate = activation(x_candidate + reset * h_candidate)
-        return tf.where(real, candidate + update * (state - candidate), state)
 
-    return few_steps(turn, inputs, mask, state)
+@functools.cache
+def _few_steps(activation, recurrent_activation, is_packed):
+    def run(inputs, kernel, mask, state):
+        def turn(given, real, state):
+            parts = [2 * state.shape[-1], state.shape[-1]]
+            x_gates, x_candidate = tf.split(given, parts, axis=-1)
+            h_gates, h_candidate = tf.split(product(state, kernel), parts, axis=-1)
+            update, reset = tf.split(recurrent_activation(x_gates + h_gates), 2, axis=-1)
+            candidate = activation(x_candidate + reset * h_candidate)
+            return tf.where(real, candidate + update * (state - candidate), state)
+
+        return few_steps(turn, inputs, mask, state)
+
+    return compiled(run) if is_packed else run
 
 
 def _gru_of_any_activation(

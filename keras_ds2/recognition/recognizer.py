@@ -50,6 +50,7 @@ class Recognizer:
         front_end: the one it was trained with.
         alphabet: the one it was trained with.
         decoder: None for `GreedyDecoder`.
+        precision: "float32" or "int16", of the recurrent weights of streams: see `StreamingStep`.
 
     Example:
         >>> recognizer = keras_ds2.Recognizer.load("runs/demo")
@@ -59,12 +60,18 @@ class Recognizer:
     """
 
     def __init__(
-        self, model: DeepSpeech2, front_end: FeatureFrontEnd, alphabet: Alphabet, decoder=None
+        self,
+        model: DeepSpeech2,
+        front_end: FeatureFrontEnd,
+        alphabet: Alphabet,
+        decoder=None,
+        precision: str = "float32",
     ):
         self.model = model
         self.front_end = front_end
         self.alphabet = alphabet
         self.decoder = decoder or GreedyDecoder(alphabet)
+        self.precision = precision
         self._steps: dict[float | None, StreamingStep] = {}
         self._front = tf.function(front_end, reduce_retracing=True)
         self._model = tf.function(
@@ -78,12 +85,14 @@ class Recognizer:
         )
 
     @classmethod
-    def load(cls, run: str | os.PathLike) -> "Recognizer":
+    def load(cls, run: str | os.PathLike, precision: str = "float32") -> "Recognizer":
         """Loads the best weights of a run folder.
 
         Args:
             run: a folder that `keras-ds2 train` wrote. It may come from a stranger: nothing in it
                 is run as code.
+            precision: "float32" or "int16", of the recurrent weights of streams: the second takes
+                less time on processors, see `StreamingStep`.
 
         Returns:
             The recognizer.
@@ -94,7 +103,9 @@ class Recognizer:
         configuration = read_configuration(run)
         model = configuration["model"]
         load_best_weights(model, run)
-        return cls(model, configuration["front_end"], configuration["alphabet"])
+        return cls(
+            model, configuration["front_end"], configuration["alphabet"], precision=precision
+        )
 
     def transcribe(self, source, sampling_rate: int | None = None) -> str:
         """Gives the text of one recording: `recognize(...).text`; arguments and errors as there."""
@@ -164,7 +175,7 @@ class Recognizer:
 
         Raises:
             StreamingError: for a bidirectional model, or features that need a whole utterance.
-            ValueError: for another rate, or a state of something else.
+            ValueError: for another rate, a state of something else, or an unknown precision.
 
         Example:
             >>> session = recognizer.stream()
@@ -186,7 +197,9 @@ class Recognizer:
             )
         if chunk_ms not in self._steps:
             given = {} if chunk_ms is None else {"chunk_ms": chunk_ms}
-            self._steps[chunk_ms] = StreamingStep(self.model, self.front_end, **given)
+            self._steps[chunk_ms] = StreamingStep(
+                self.model, self.front_end, precision=self.precision, **given
+            )
         given = {} if endpoint_ms is None else {"endpoint_ms": endpoint_ms}
         session = StreamingSession(self._steps[chunk_ms], self.alphabet, **given)
         if state is not None:

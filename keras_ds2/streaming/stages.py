@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from keras_ds2 import layers
+from keras_ds2.ops.packed_kernel import is_packed_faster, pack_kernel
 from keras_ds2.portable import is_portable
 from keras_ds2.sequence import steps_after_stride, zero_masked
 
@@ -156,9 +157,10 @@ class RunningNormalization:
 class Recurrence:
     """A recurrent layer, forward only; where no row has work, it is not run (portable: is)."""
 
-    def __init__(self, layer, rows):
+    def __init__(self, layer, rows, pack):
         self.layer, self.rows = layer, rows
         self.shapes = {layer.name: (layer.units,)}
+        self.packed = pack_kernel(layer.recurrent_kernels[0]) if pack else None
 
     def __call__(self, flow, state):
         """From a `Flow` and the state to the next `Flow` and the new state, by name."""
@@ -167,9 +169,11 @@ class Recurrence:
             values, new = self.layer.advance(flow.values, real, state[name])
             return flow._replace(values=values), {name: new}
         idle = tf.zeros((*flow.values.shape[:2], self.layer.units))
+        shape = self.layer.recurrent_kernels[0].shape
+        kernel = self.packed if is_packed_faster(flow.values.shape[0], shape) else None
         values, new = tf.cond(
             tf.reduce_any(real),
-            lambda: self.layer.advance(flow.values, real, state[name]),
+            lambda: self.layer.advance(flow.values, real, state[name], kernel),
             lambda: (idle, state[name]),
         )
         return flow._replace(values=values), {name: new}
@@ -229,19 +233,20 @@ class Samples(Window):
         return frames._replace(length=flow.length), new
 
 
-def model_stages(model, rows):
+def model_stages(model, rows, pack):
     """The stages from features to logits.
 
     Args:
         model: `DeepSpeech2`, forward only, in float32.
         rows: `Rows` of the features.
+        pack: bool, whether recurrent weights are packed where that is faster.
 
     Returns:
         `(stages, rows)`.
     """
     stages, shape = [], (1, rows.per_chunk, model.num_bins)
     for layer in [*model.stack, model.logits]:
-        stage = _stage(layer, rows, shape)
+        stage = _stage(layer, rows, shape, pack)
         if stage is not None:
             stages.append(stage)
             rows = stage.rows
@@ -249,7 +254,7 @@ def model_stages(model, rows):
     return stages, rows
 
 
-def _stage(layer, rows, shape):
+def _stage(layer, rows, shape, pack):
     if isinstance(layer, keras.layers.Dropout):
         return None
     if isinstance(layer, layers.MaskedConv2D):
@@ -263,5 +268,5 @@ def _stage(layer, rows, shape):
     if isinstance(layer, layers.LookaheadConv1D):
         return Window(layer.name, layer.look, rows, 0, layer.context, 1, shape[2:])
     if isinstance(layer, layers.ClippedReLURNN | layers.SequenceNormGRU):
-        return Recurrence(layer, rows)
+        return Recurrence(layer, rows, pack)
     return Pointwise(layer, rows)

@@ -16,6 +16,9 @@ from keras_ds2.streaming.stages import Flow, front_end_stages, model_stages
 END_UNKNOWN = 2**62
 """Length of an utterance that goes on, in frames."""
 
+PRECISIONS = ("float32", "int16")
+"""Of a step's recurrent weights."""
+
 State = Mapping[str, np.ndarray]
 
 
@@ -36,10 +39,16 @@ class StreamingStep:
     and the rest of a batch is filled with rows that have no work. It reads the model's weights
     where they lie and computes in float32; a model of mixed precision is copied for it.
 
+    What takes a processor's time is to read the recurrent weights anew at every step. `precision`
+    "int16" copies them once, rounded to 16 bits (see `ops.packed_kernel`), and reads the copy where
+    that is faster, for small batches; logits then differ in the fourth digit or so, and by a
+    little from batch to batch.
+
     Args:
         model: forward only.
         front_end: the one it was trained with; streams.
         chunk_ms: float > 0, of a chunk; rounded up to whole steps of the logits.
+        precision: "float32" or "int16", of the recurrent weights.
 
     Attributes:
         chunk_frames: frames that a chunk brings.
@@ -49,13 +58,23 @@ class StreamingStep:
 
     Raises:
         StreamingError: for a bidirectional model, or a front end that needs the whole utterance.
-        ValueError: if `chunk_ms` is not positive.
+        ValueError: if `chunk_ms` is not positive, or the precision is unknown.
     """
 
-    def __init__(self, model: DeepSpeech2, front_end: FeatureFrontEnd, chunk_ms: float = 100.0):
+    def __init__(
+        self,
+        model: DeepSpeech2,
+        front_end: FeatureFrontEnd,
+        chunk_ms: float = 100.0,
+        *,
+        precision: str = "float32",
+    ):
         _check_streams(model, front_end)
         if not chunk_ms > 0:
             raise ValueError(f"chunk_ms: expected ms > 0, received {chunk_ms!r}")
+        if precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise ValueError(f"precision: expected one of {known}, received {precision!r}")
         self.model, self.front_end = model, front_end
         self._model = in_float32(model)
         self._frames_per_step = math.prod(model.time_strides)
@@ -69,7 +88,7 @@ class StreamingStep:
             # Statistics are weights; without a corpus's there are none.
             front_end.build((None, *([None] * len(self.chunk_shape))))
         features, rows, _ = front_end_stages(front_end, self.chunk_frames)
-        network, rows = model_stages(self._model, rows)
+        network, rows = model_stages(self._model, rows, precision == "int16")
         self._features, self._network = features, network
         self.steps, self.delay_steps = rows.per_chunk, rows.delay
         self._shapes = {

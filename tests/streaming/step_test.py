@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_ds2.streaming import END_UNKNOWN, gather, scatter
+from keras_ds2.streaming import END_UNKNOWN, StreamingStep, gather, scatter
 from tests.streaming.made_up_streams import (
     KINDS,
     RATE,
@@ -72,6 +72,19 @@ def test_a_batch_size_is_compiled_once():
     for count in (1, 3, 4, 3, 2, 1):
         step.advance([state] * count, [chunk] * count, [END_UNKNOWN] * count)
     assert sorted(step._programs) == [1, 2, 4]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_recurrent_weights_of_16_bits_change_next_to_nothing(kind):
+    step = step_of(kind)
+    packed = StreamingStep(step.model, step.front_end, step.chunk_ms, precision="int16")
+    one = other = step.initial_state()
+    for seed in range(6):
+        chunk = chunk_of(step, seed)
+        (one,), expected = step.advance([one], [chunk], [END_UNKNOWN])
+        (other,), found = packed.advance([other], [chunk], [END_UNKNOWN])
+        np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+    assert any(not np.array_equal(one[name], other[name]) for name in one), "both of 32 bits"
 
 
 @pytest.mark.parametrize("kind", KINDS)
