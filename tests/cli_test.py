@@ -297,8 +297,16 @@ class TestStream:
         assert (status, err) == (0, "")
         assert out.splitlines()[-1] == expected
         assert "|" in out
-        status, out, err = call(capsys, "stream", live_run, path, "--json", "--realtime")
+        status, out, err = call(
+            capsys, "stream", live_run, path, "--json", "--realtime", "--precision", "int16"
+        )
         assert json.loads(out.splitlines()[-1])["text"] == expected
+
+    @pytest.mark.parametrize("option", [("--chunk-ms", 60), ("--precision", "int16")])
+    def test_what_a_server_has_set_is_not_the_clients(self, capsys, option):
+        status, _, err = call(capsys, "stream", "http://127.0.0.1:1", "a.wav", *option)
+        assert status == 1
+        assert f"{option[0]}: a server has its own; give it to keras-ds2 serve" in err
 
     def test_a_model_that_cannot_is_one_message(self, capsys, run, recordings):
         status, out, err = call(capsys, "stream", run, recordings / "a.wav")
