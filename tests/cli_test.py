@@ -302,6 +302,17 @@ class TestStream:
         )
         assert json.loads(out.splitlines()[-1])["text"] == expected
 
+    def test_draws_a_picture(self, capsys, live_run, tmp_path):
+        pytest.importorskip("matplotlib", reason="the extra demo is not installed")
+        np.save(tmp_path / "f.npy", heard(LIVE, 60))
+        picture = tmp_path / "live.png"
+        arguments = ("stream", live_run, tmp_path / "f.npy", "--picture", picture)
+        assert call(capsys, *arguments)[0] == 0
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        status, _, err = call(capsys, "stream", live_run, "-", "--picture", picture)
+        assert status == 1
+        assert "--picture: expected a recording" in err
+
     @pytest.mark.parametrize("option", [("--chunk-ms", 60), ("--precision", "int16")])
     def test_what_a_server_has_set_is_not_the_clients(self, capsys, option):
         status, _, err = call(capsys, "stream", "http://127.0.0.1:1", "a.wav", *option)

@@ -123,6 +123,8 @@ def stream(chosen, console):
             if getattr(chosen, option) != default:
                 name = option.replace("_", "-")
                 raise ValueError(f"--{name}: a server has its own; give it to keras-ds2 serve")
+        if chosen.picture is not None:
+            raise ValueError("--picture: expected a run folder, received the URL of a server")
         with _extra("serve"):
             from keras_ds2.serving.client import show_server_stream
         token = os.environ.get(TOKEN) or None
@@ -134,7 +136,7 @@ def stream(chosen, console):
     from keras_ds2.recognition.live import show_stream
 
     recognizer = Recognizer.load(chosen.run_or_url, chosen.precision)
-    options["chunk_ms"] = chosen.chunk_ms
+    options.update(chunk_ms=chosen.chunk_ms, picture=chosen.picture)
     show_stream(recognizer, chosen.file, console, as_json=chosen.json, **options)
     return 0
 

@@ -136,6 +136,9 @@ def build_parser() -> argparse.ArgumentParser:
     stream.add_argument("--chunk-ms", type=float, metavar="MS", help="computed at a time")
     stream.add_argument("--endpoint-ms", type=float, metavar="MS", help="silence that ends speech")
     live_precision(stream)
+    stream.add_argument(
+        "--picture", metavar="PNG", help="draw when each word was heard, shown and settled"
+    )
     stream.add_argument("--json", action="store_true", help="print a JSON object a chunk")
 
     serve = command(commands.serve, "serve", "recognise live speech and files over the network")

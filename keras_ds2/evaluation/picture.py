@@ -73,8 +73,8 @@ def save_recognition_picture(
     seconds = max(seconds, len(features) * hop_ms / 1000.0, len(log_probs) * step_seconds)
     with new_figure(_HEIGHT) as figure:
         rows = figure.subplots(4, 1, sharex=True, height_ratios=(1.0, 1.8, 2.0, 0.9))
-        _draw_waveform(rows[0], waveform, sampling_rate)
-        _draw_features(
+        draw_waveform(rows[0], waveform, sampling_rate)
+        draw_features(
             rows[1], features, hop_ms / 1000.0, sampling_rate if features_are_spectra else None
         )
         _draw_probabilities(rows[2], probabilities, symbols, runs, step_seconds)
@@ -113,7 +113,8 @@ def _find_runs(log_probs: np.ndarray) -> list[_Run]:
     ]
 
 
-def _draw_waveform(axes, waveform: np.ndarray, sampling_rate: int) -> None:
+def draw_waveform(axes, waveform: np.ndarray, sampling_rate: int) -> None:
+    """Draws a waveform's envelope over seconds."""
     columns = max(1, len(waveform) // 2000)
     whole = len(waveform) // columns * columns
     pieces = waveform[:whole].reshape(-1, columns)
@@ -125,7 +126,8 @@ def _draw_waveform(axes, waveform: np.ndarray, sampling_rate: int) -> None:
     axes.set_title("Waveform", loc="left", fontweight="bold")
 
 
-def _draw_features(axes, features, hop_seconds: float, sampling_rate: int | None) -> None:
+def draw_features(axes, features, hop_seconds: float, sampling_rate: int | None) -> None:
+    """Draws frames over seconds; bins over kHz where they are a spectrum's."""
     top = features.shape[1] if sampling_rate is None else sampling_rate / 2000.0
     axes.imshow(
         features.T,

@@ -16,12 +16,19 @@ from rich.text import Text
 
 from keras_ds2.audio.io import read_audio
 from keras_ds2.data.features_file import read_features
+from keras_ds2.evaluation.live_picture import Shown, save_live_picture
 from keras_ds2.recognition.recognizer import Recognizer
 from keras_ds2.streaming import Final, Partial, StreamingSession, Word
 
 
 def show_stream(
-    recognizer: Recognizer, source: str, console: Console, *, as_json: bool = False, **options
+    recognizer: Recognizer,
+    source: str,
+    console: Console,
+    *,
+    as_json: bool = False,
+    picture: str | os.PathLike | None = None,
+    **options,
 ) -> Final:
     """Recognises one source and shows the text as it settles, what may still change in grey.
 
@@ -34,20 +41,41 @@ def show_stream(
         source: path of a recording, or `"-"` for raw samples from standard input.
         console: shows it.
         as_json: print a JSON object a chunk instead, the last one with the words.
+        picture: PNG file to draw of a recording, see `save_live_picture`.
         **options: of `stream_source`.
 
     Returns:
         The whole text.
+
+    Raises:
+        ValueError: for a picture of standard input, and as `stream_source`.
+        ImportError: for a picture without matplotlib.
     """
+    if picture is not None and source == "-":
+        raise ValueError("--picture: expected a recording, received - for standard input")
+    history = []
     with shown_partials(console, as_json=as_json) as show:
-        final = stream_source(
-            recognizer,
-            source,
-            pipe=sys.stdin.buffer,
-            report=lambda session, partial: show(session.seconds, partial),
-            **options,
-        )
+
+        def report(session, partial):
+            history.append(Shown(session.seconds, partial.stable, partial.tentative))
+            show(session.seconds, partial)
+
+        final = stream_source(recognizer, source, pipe=sys.stdin.buffer, report=report, **options)
     print_final(final.text, final.words, final.seconds, as_json=as_json)
+    if picture is not None:
+        front_end = recognizer.front_end
+        spectrogram, deltas, _ = front_end.parts
+        are_spectra = spectrogram is not None and deltas is None
+        save_live_picture(
+            picture,
+            recognizer.recognize(source).features,
+            history,
+            final.text,
+            final.words,
+            seconds=final.seconds,
+            hop_ms=front_end.hop_ms,
+            sampling_rate=front_end.sampling_rate if are_spectra else None,
+        )
     return final
 
 
