@@ -1,4 +1,4 @@
-"""The recipe for live use: a model of it streams."""
+"""The recipes for live use: their models stream."""
 
 import io
 
@@ -15,10 +15,12 @@ from keras_ds2.streaming import StreamingStep
 from tests.made_up_corpus import RATE, audio_corpus, spoken
 
 NAME = "english/letters_numbers_live"
+TWINS = {NAME: "english/letters_numbers", "demo_live": "demo"}
 
 
-def test_its_model_streams_within_what_it_says():
-    recipe = load_recipe(find_recipe(NAME))
+@pytest.mark.parametrize("name", TWINS)
+def test_its_model_streams_within_what_it_says(name):
+    recipe = load_recipe(find_recipe(name))
     front_end = FeatureFrontEnd(**recipe.features.given())
     assert front_end.is_measured
     model = build_model(
@@ -32,8 +34,9 @@ def test_its_model_streams_within_what_it_says():
     assert step.latency_ms == 560
 
 
-def test_it_reads_the_data_of_its_twin():
-    live, twin = (load_recipe(find_recipe(name)) for name in (NAME, "english/letters_numbers"))
+@pytest.mark.parametrize("names", TWINS.items())
+def test_it_reads_the_data_of_its_twin(names):
+    live, twin = (load_recipe(find_recipe(name)) for name in names)
     assert live.data == twin.data
     assert live.text == twin.text
 
