@@ -67,7 +67,7 @@ def read_curves(folder: Path) -> Curves:
     """Reads every `RECIPE/seed-N/log.csv` in a folder."""
     curves: Curves = {}
     for recipe in SEEDS:
-        for run in sorted((folder / recipe).glob("seed-*")):
+        for run in sorted((folder / recipe).glob("seed-*/")):  # beside each, what it printed
             rows = read_log(run)
             if rows:
                 curves.setdefault(recipe, {})[int(run.name.removeprefix("seed-"))] = rows

@@ -72,6 +72,7 @@ def test_the_table_says_when_half_the_words_were_right(tmp_path):
 
 def test_the_report_writes_table_and_picture(tmp_path):
     write_log(tmp_path, "forward3", 1, *[0.5] * 40)
+    (tmp_path / "forward3" / "seed-1.txt").write_text("what its training printed")
     command = [sys.executable, "-m", "benchmarks.claims", "--report", "--output", str(tmp_path)]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "`forward3` | 50.0" in printed
