@@ -1,4 +1,4 @@
-"""The picture of a live transcript: when each word sounds, appears and settles (extra `demo`)."""
+"""The picture of a live transcript: when each word appears and settles (extra `demo`)."""
 
 import os
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class Shown(NamedTuple):
 
 
 class TimedWord(Protocol):
-    """A word of the final text and where it is heard."""
+    """A word of the final text and the steps that it is written at."""
 
     text: str
     start_ms: float
@@ -45,7 +45,7 @@ def save_live_picture(
     hop_ms: float = 10.0,
     sampling_rate: int | None = None,
 ) -> None:
-    """Draws features, and below them a row a word: its sound, when it appeared, when it settled.
+    """Draws features, and below them a row a word: its steps, when it appeared, when it settled.
 
     The times are those of the audio heard until then: what computing took comes on top.
 
@@ -91,7 +91,7 @@ def _rows(shown, text, words, seconds):
 def _draw_words(axes, rows, seconds):
     for place, (word, appeared, settled) in enumerate(rows):
         begin, end = word.start_ms / 1000.0, word.end_ms / 1000.0
-        labels = ("where it was heard", "first shown", "settled") if place == 0 else (None,) * 3
+        labels = ("steps of its symbols", "first shown", "settled") if place == 0 else (None,) * 3
         axes.barh(place, end - begin, left=begin, height=0.55, color=COLOURS[4], label=labels[0])
         axes.plot([appeared, settled], [place] * 2, color=GREY, linewidth=1.5, zorder=2)
         for time, colour, label in ((appeared, "white", labels[1]), (settled, INK, labels[2])):

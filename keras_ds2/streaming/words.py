@@ -18,8 +18,8 @@ class Word:
     Attributes:
         text: without spaces.
         start_ms: from the start of the audio to the first step that the model writes it at.
-        end_ms: to the end of the last such step. A network trained with CTC writes a symbol once
-            it is sure of it, so both lie somewhat behind what is heard.
+        end_ms: to the end of the last such step. CTC lets a network write a symbol where it
+            likes: somewhat behind what is heard, or before it where it looks ahead.
         confidence: from 0 to 1, the geometric mean of its symbols' probabilities.
     """
 
