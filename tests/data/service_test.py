@@ -3,6 +3,8 @@
 import itertools
 import random
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -222,16 +224,28 @@ class TestNoService:
                 DataService(address).make(tf.data.Dataset.range(3), 3)
         assert f"data.service: {address} did not take the batches: {reason}" in str(error.value)
 
-    def test_no_worker(self, monkeypatch):
-        monkeypatch.setattr(service_module, "PATIENCE_S", 0.5)
-        process = DataServiceProcess(dispatcher=True, worker=False, host="localhost")
-        service = DataService(process.address)
-        elements = tf.data.Dataset.range(3).map(lambda number: (number, number))
-        with pytest.raises(DataServiceError) as error, service.losses_told():
-            list(service.make(elements, 3))
-        process.stop()
-        assert f"data.service: {process.address}: no batch has come for 0.5 s" in str(error.value)
-        assert "goes on from the last checkpoint" in str(error.value)
+    def test_no_worker(self):
+        # In a process of its own: threads of TensorFlow's go on asking for batches, and complain.
+        code = """
+import tensorflow as tf
+from keras_ds2.data import service as service_module
+from keras_ds2.data.service_process import DataServiceProcess
+
+service_module.PATIENCE_S = 0.5
+process = DataServiceProcess(dispatcher=True, worker=False, host="localhost")
+service = service_module.DataService(process.address)
+elements = tf.data.Dataset.range(3).map(lambda number: (number, number))
+try:
+    with service.losses_told():
+        list(service.make(elements, 3))
+except service_module.DataServiceError as error:
+    print(process.address, error, sep="\\n", flush=True)
+"""
+        command = [sys.executable, "-c", code]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        address, message = ended.stdout.split("\n", 1)
+        assert f"data.service: {address}: no batch has come for 0.5 s" in message
+        assert "goes on from the last checkpoint" in message
 
 
 def test_batches_made_here_are_told_of_now_and_then():

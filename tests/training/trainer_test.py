@@ -144,13 +144,15 @@ class TestBrokenOff:
         assert_same_state(model, whole[1])
 
     def test_by_a_crash_goes_on_from_the_last_checkpoint(self, whole, tmp_path):
+        before = signal.getsignal(signal.SIGINT)
+
         def crash():
             raise MemoryError
 
         scores = iter([Validation(), crash])
         with pytest.raises(MemoryError):
             run(tmp_path, validate=lambda: next(scores)())
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is before
         model, history, screen = run(tmp_path)
         assert "going on with the validation of epoch 2" in screen
         assert history.rows == whole[2].rows
@@ -231,6 +233,7 @@ class TestBestAndEarlyStop:
 
 
 def test_a_loss_that_is_no_number_stops_with_a_remedy(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
     run(tmp_path, epochs=1)
 
     def poisoned(epoch, step):
@@ -240,7 +243,7 @@ def test_a_loss_that_is_no_number_stops_with_a_remedy(tmp_path):
         run(tmp_path, make_dataset=poisoned)
     for part in ("training.learning_rate", "clip_norm", "iteration-000000004"):
         assert part in str(caught.value)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     newest = CheckpointStore(tmp_path / "checkpoints").saved()[-1]
     assert newest.name == "iteration-000000004"
 
