@@ -137,7 +137,7 @@ def build_parser() -> argparse.ArgumentParser:
     stream.add_argument("--endpoint-ms", type=float, metavar="MS", help="silence that ends speech")
     live_precision(stream)
     stream.add_argument(
-        "--picture", metavar="PNG", help="draw when each word was shown and when it settled"
+        "--picture", metavar="PNG", help="draw when each word of a short recording settled"
     )
     stream.add_argument("--json", action="store_true", help="print a JSON object a chunk")
 

@@ -52,7 +52,7 @@ def save_live_picture(
     Args:
         path: PNG file to write; replaced in one step.
         features: float `(frames, bins)`, what the model hears.
-        shown: after every chunk, in order.
+        shown: in order, whenever the text has changed.
         text: the final text, which stands there when all has been heard.
         words: those of `text`, in order; of a long text the first 40 are drawn.
         seconds: length of the audio.
@@ -62,7 +62,7 @@ def save_live_picture(
     Raises:
         ImportError: if matplotlib is missing: it is in the extra `demo`.
     """
-    rows = _rows(shown, text, words, seconds)[:_MOST_ROWS]
+    rows = _rows(shown, text, words[:_MOST_ROWS], seconds)
     height = _ROW_HEIGHT * max(len(rows), _LEAST_ROWS) + 0.9
     with new_figure(_SPECTROGRAM_HEIGHT + height) as figure:
         above, below = figure.subplots(

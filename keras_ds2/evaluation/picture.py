@@ -73,7 +73,7 @@ def save_recognition_picture(
     seconds = max(seconds, len(features) * hop_ms / 1000.0, len(log_probs) * step_seconds)
     with new_figure(_HEIGHT) as figure:
         rows = figure.subplots(4, 1, sharex=True, height_ratios=(1.0, 1.8, 2.0, 0.9))
-        draw_waveform(rows[0], waveform, sampling_rate)
+        _draw_waveform(rows[0], waveform, sampling_rate)
         draw_features(
             rows[1], features, hop_ms / 1000.0, sampling_rate if features_are_spectra else None
         )
@@ -113,8 +113,7 @@ def _find_runs(log_probs: np.ndarray) -> list[_Run]:
     ]
 
 
-def draw_waveform(axes, waveform: np.ndarray, sampling_rate: int) -> None:
-    """Draws a waveform's envelope over seconds."""
+def _draw_waveform(axes, waveform: np.ndarray, sampling_rate: int) -> None:
     columns = max(1, len(waveform) // 2000)
     whole = len(waveform) // columns * columns
     pieces = waveform[:whole].reshape(-1, columns)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from keras_ds2.audio.io import read_audio
 from keras_ds2.data.features_file import read_features
+from keras_ds2.evaluation.figures import import_matplotlib
 from keras_ds2.evaluation.live_picture import Shown, save_live_picture
 from keras_ds2.recognition.recognizer import Recognizer
 from keras_ds2.streaming import Final, Partial, StreamingSession, Word
@@ -41,7 +42,8 @@ def show_stream(
         source: path of a recording, or `"-"` for raw samples from standard input.
         console: shows it.
         as_json: print a JSON object a chunk instead, the last one with the words.
-        picture: PNG file to draw of a recording, see `save_live_picture`.
+        picture: PNG file to draw of a short recording, see `save_live_picture`; all that was
+            shown is kept for it.
         **options: of `stream_source`.
 
     Returns:
@@ -51,13 +53,17 @@ def show_stream(
         ValueError: for a picture of standard input, and as `stream_source`.
         ImportError: for a picture without matplotlib.
     """
-    if picture is not None and source == "-":
-        raise ValueError("--picture: expected a recording, received - for standard input")
     history = []
+    if picture is not None:
+        if source == "-":
+            raise ValueError("--picture: expected a recording, received - for standard input")
+        import_matplotlib()  # without it nothing is begun
     with shown_partials(console, as_json=as_json) as show:
 
         def report(session, partial):
-            history.append(Shown(session.seconds, partial.stable, partial.tentative))
+            text = partial.stable, partial.tentative
+            if picture is not None and (not history or history[-1][1:] != text):
+                history.append(Shown(session.seconds, *text))
             show(session.seconds, partial)
 
         final = stream_source(recognizer, source, pipe=sys.stdin.buffer, report=report, **options)

@@ -73,6 +73,7 @@ def test_weights_that_are_not_finite_are_refused(value):
 
 def test_they_are_for_few_rows_on_a_processor(monkeypatch):
     small, large = (512, 1536), (2560, 7680)
+    monkeypatch.setattr(packed_kernel, "has_gpu", lambda: False)
     assert [is_packed_faster(rows, small) for rows in (1, 2)] == [True, False]
     assert [is_packed_faster(rows, large) for rows in (1, 8, 9)] == [True, True, False]
     with portable_ops(fourier_transform=True):

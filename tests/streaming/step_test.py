@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from keras_ds2.ops import packed_kernel
 from keras_ds2.streaming import END_UNKNOWN, StreamingStep, gather, scatter
 from tests.streaming.made_up_streams import (
     KINDS,
@@ -75,7 +76,8 @@ def test_a_batch_size_is_compiled_once():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_recurrent_weights_of_16_bits_change_next_to_nothing(kind):
+def test_recurrent_weights_of_16_bits_change_next_to_nothing(kind, monkeypatch):
+    monkeypatch.setattr(packed_kernel, "has_gpu", lambda: False)
     step = step_of(kind)
     packed = StreamingStep(step.model, step.front_end, step.chunk_ms, precision="int16")
     one = other = step.initial_state()
