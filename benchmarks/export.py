@@ -3,8 +3,9 @@
 `python -m benchmarks.export RUN --manifest M` writes the run in every precision of every format but
 triton, whose model is `step` of onnx, reads the manifest's utterances with each and scores the
 greedy texts. All contenders read an utterance in turn, so that whatever else the machine does meets
-all of them. Without a run it is an untrained production model on noise: sizes and speed alone.
-Formats whose packages are missing are named.
+all of them. A run that streams is also read a chunk at a time, by `step`, and scored as well.
+Without a run it is an untrained production model on noise: sizes and speed alone. Formats whose
+packages are missing are named.
 """
 
 import json
@@ -66,8 +67,11 @@ def measured(arguments, folder):
         entry |= {"bytes": sizes.get((name, "serve"))}
     shapes = {"utterances": len(utterances), "audio_s": round(seconds(recognizer, utterances), 1)}
     yield {"case": "serve", "shapes": shapes, "contenders": entries, "skipped": skipped}
-    if any(each.steps for each in contenders.values()):
-        yield from steps(contenders, sizes, recognizer, arguments)
+    streaming = {name: each for name, each in contenders.items() if each.steps}
+    if streaming:
+        entries = stream(streaming, utterances, ignore_spaces)
+        yield {"case": "stream", "shapes": shapes, "contenders": entries, "skipped": {}}
+        yield from steps(streaming, sizes, recognizer, arguments)
 
 
 def made_up(quick):
@@ -155,6 +159,12 @@ class Ours:
         rate = None if front_end.kind == "precomputed" else front_end.sampling_rate
         return self._recognizer.recognize(given, rate).log_probs
 
+    def streamed(self, given, _):
+        """The text of an utterance heard a chunk at a time."""
+        session = self._recognizer.stream()
+        session.accept(given)
+        return session.finish().text
+
     def step(self, streams):
         """What advances so many streams by a chunk of noise, or None."""
         step = self._recognizer.stream().step
@@ -206,6 +216,39 @@ class Exported:
             given["start"] = np.zeros(streams, bool)
 
         return work
+
+    def streamed(self, given, decoder):
+        """The text of an utterance heard a chunk at a time, by the first of a step's streams."""
+        inputs = self._said["signatures"]["step"]["inputs"]
+        streams = max(1, inputs["start"]["shape"][0])
+        size = inputs["chunk"]["shape"][1]
+        states = {
+            name: np.zeros((streams, *inputs[name]["shape"][1:]), inputs[name]["dtype"])
+            for name in self._said["streaming"]["state"]
+        }
+        found, place, done = [], 0, False
+        while not done:
+            rows = given[place : place + size]
+            chunk = np.zeros((streams, *inputs["chunk"]["shape"][1:]), np.float32)
+            chunk[0, : len(rows)] = rows
+            flags = {"start": place == 0, "end": place + size >= len(given), "active": True}
+            outputs = self._run(
+                "step",
+                {
+                    "chunk": chunk,
+                    "chunk_length": np.full(streams, len(rows), np.int32),
+                    **{name: np.arange(streams) < flag for name, flag in flags.items()},
+                    **states,
+                },
+            )
+            found.append(outputs["logits"][0][outputs["logit_mask"][0]])
+            states = {
+                name: outputs[each["next"]]
+                for name, each in self._said["streaming"]["state"].items()
+            }
+            done, place = outputs["done"][0], place + size
+        rows = np.concatenate(found)
+        return decoder.decode(rows[np.newaxis], [len(rows)])[0].text
 
     def _run(self, function, inputs):
         if function not in self._functions:
@@ -276,8 +319,6 @@ def noise(shape):
 
 def serve(contenders, utterances, repeats, ignore_spaces):
     """Each contender's errors and ms: the least of the repetitions, summed over the utterances."""
-    from keras_ds2.evaluation.metrics import score
-
     decoder = contenders["keras_ds2"]._recognizer.decoder
     texts = {name: [] for name in contenders}
     total = dict.fromkeys(contenders, 0.0)
@@ -302,10 +343,29 @@ def serve(contenders, utterances, repeats, ignore_spaces):
         entry = {"ms": round(total[name], 2), "furthest_log_prob": float(f"{furthest[name]:.2g}")}
         changed = [one != other for one, other in zip(texts[name], texts["keras_ds2"], strict=True)]
         entry["texts_changed"] = sum(changed)
-        if utterances[0][1] is not None:
-            references = [text for _, text in utterances]
-            errors = score(references, texts[name], ignore_spaces=ignore_spaces)
-            entry |= {"wer": round(errors.wer, 5), "cer": round(errors.cer, 5)}
+        entries[name] = entry | errors(texts[name], utterances, ignore_spaces)
+    return entries
+
+
+def errors(texts, utterances, ignore_spaces):
+    """Rates of the texts, where the references are known."""
+    from keras_ds2.evaluation.metrics import score
+
+    if utterances[0][1] is None:
+        return {}
+    found = score([text for _, text in utterances], texts, ignore_spaces=ignore_spaces)
+    return {"wer": round(found.wer, 5), "cer": round(found.cer, 5)}
+
+
+def stream(contenders, utterances, ignore_spaces):
+    """Each contender's errors, each utterance heard a chunk at a time."""
+    decoder = contenders["keras_ds2"]._recognizer.decoder
+    entries, ours = {}, None
+    for name, each in contenders.items():
+        texts = [each.streamed(given, decoder) for given, _ in utterances]
+        ours = texts if ours is None else ours
+        changed = [one != other for one, other in zip(texts, ours, strict=True)]
+        entry = {"texts_changed": sum(changed), **errors(texts, utterances, ignore_spaces)}
         entries[name] = entry
     return entries
 
@@ -320,7 +380,7 @@ def steps(contenders, sizes, recognizer, arguments):
     """A line for each number of streams: ms of a chunk of all of them."""
     chunk_ms = recognizer.stream().step.chunk_ms
     for streams in STREAMS:
-        works = {name: each.step(streams) for name, each in contenders.items() if each.steps}
+        works = {name: each.step(streams) for name, each in contenders.items()}
         works = {name: work for name, work in works.items() if work is not None}
         for work in works.values():
             for _ in range(3):

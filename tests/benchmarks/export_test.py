@@ -25,7 +25,7 @@ def test_it_runs(tmp_path):
         text=True,
     )
     assert result.returncode == 0, result.stderr
-    serve, *steps = map(json.loads, result.stdout.splitlines())
+    serve, stream, *steps = map(json.loads, result.stdout.splitlines())
     assert serve["shapes"]["utterances"] == 2
     ours, exported = (serve["contenders"][name] for name in ("keras_ds2", "tflite_float32"))
     assert exported["texts_changed"] == 0
@@ -33,6 +33,9 @@ def test_it_runs(tmp_path):
     assert (ours["wer"], ours["cer"]) == (exported["wer"], exported["cer"])
     assert exported["bytes"] > 0
     assert exported["ms"] > 0
+    assert stream["case"] == "stream"
+    whole = {key: ours[key] for key in ("texts_changed", "wer", "cer")}
+    assert stream["contenders"] == {"keras_ds2": whole, "tflite_float32": whole}
     assert [line["case"] for line in steps] == ["step_1", "step_4", "step_16"]
     assert steps[0]["contenders"].keys() == {"keras_ds2", "tflite_float32"}
     assert steps[1]["contenders"].keys() == {"keras_ds2"}
