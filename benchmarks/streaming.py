@@ -5,8 +5,8 @@ units for one user, `paper` of 2560 units and 80 steps for more and more users i
 `keras_ds2_int16` reads its recurrent weights in 16 bits. One core unless `--threads` says
 otherwise. PyTorch runs the same network on the same chunks, its batch normalisations of the
 recurrences left out and its features normalised by a corpus's statistics: somewhat less work.
-pocketsphinx, another kind of recogniser, decodes the same samples with its own model, where it is
-installed.
+pocketsphinx, another kind of recogniser, decodes spoken commands with its own model, where it and
+eSpeak NG (the extra `demo`), which speaks them, are installed.
 """
 
 import functools
@@ -180,15 +180,32 @@ def torch_peer(users, units, lookahead):
 def pocketsphinx():
     from pocketsphinx import Decoder
 
+    pieces = _commands()
     decoder = Decoder(samprate=RATE, loglevel="FATAL")
     decoder.start_utt()
-    samples = _speech(1)[0][: RATE * CHUNK_MS // 1000]
-    chunk = np.round(samples * 32767).astype(np.int16).tobytes()
+    place = 0
 
     def work():
-        decoder.process_raw(chunk, False, False)
+        nonlocal place
+        if place == len(pieces):
+            decoder.end_utt()
+            decoder.start_utt()
+            place = 0
+        decoder.process_raw(pieces[place], False, False)
+        place += 1
 
     return work
+
+
+def _commands():
+    """An utterance of some words, in chunks of 16-bit samples."""
+    from keras_ds2.audio.synthesis import Synthesizer
+
+    with Synthesizer(RATE) as synthesizer:
+        speech = synthesizer.speak("go forward ten meters, turn left, and stop at the second door")
+    size = RATE * CHUNK_MS // 1000
+    samples = np.round(speech[: len(speech) // size * size] * 32767).astype(np.int16)
+    return [piece.tobytes() for piece in samples.reshape(-1, size)]
 
 
 if __name__ == "__main__":
