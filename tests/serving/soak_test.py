@@ -4,6 +4,8 @@ KERAS_DS2_SOAK_SECONDS says for how long; 3600 is the real thing.
 """
 
 import contextlib
+import functools
+import json
 import os
 import random
 import sys
@@ -31,35 +33,42 @@ from tests.serving.made_up_server import (
 from tests.streaming.made_up_streams import RATE, write_run
 
 SECONDS = float(os.environ.get("KERAS_DS2_SOAK_SECONDS", "20"))
-SPEECH = pcm(9000)
-TEXT = expected(SPEECH)
-FILE = wav(SPEECH / 32768, RATE)
+USERS = 6
 
 
-def speaks(server, draws):
-    assert transcript(server, SPEECH, piece=draws.randint(300, 3000))["text"] == TEXT
+@functools.cache
+def said(user):
+    """A user's own words, and their text."""
+    samples = pcm(9000, seed=user)
+    return samples, expected(samples)
 
 
-def sends_a_file(server, draws):
-    status, _, body = ask(server, "/v1/transcribe", FILE)
+def speaks(server, draws, user):
+    samples, text = said(user)
+    assert transcript(server, samples, piece=draws.randint(300, 3000))["text"] == text
+
+
+def sends_a_file(server, draws, user):
+    samples, text = said(user)
+    status, _, body = ask(server, "/v1/transcribe", wav(samples / 32768, RATE))
     assert status == 200
-    assert TEXT.encode() in body
+    assert json.loads(body)["text"] == text
 
 
-def vanishes(server, draws):
+def vanishes(server, draws, user):
     with contextlib.suppress(Exception), talking(server) as socket:
-        socket.send(SPEECH[: draws.randint(1, 9000)].tobytes())
+        socket.send(said(user)[0][: draws.randint(1, 9000)].tobytes())
         socket.socket.close()
 
 
-def talks_nonsense(server, draws):
+def talks_nonsense(server, draws, _):
     with contextlib.suppress(Exception), talking(server, draws.choice(["?", START])) as socket:
         socket.send(draws.randbytes(draws.randint(1, 2000)))
         say(socket, draws.choice(["stop", END]))
         hear_kind(socket, "final")
 
 
-def sends_nonsense(server, draws):
+def sends_nonsense(server, draws, _):
     assert ask(server, "/v1/transcribe", draws.randbytes(2000))[0] == 422
 
 
@@ -77,19 +86,20 @@ def size(served):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_long_day(tmp_path):
     faults = []
+    assert len({said(user)[1] for user in range(USERS)}) == USERS
 
-    def client(served, seed, until):
-        draws = random.Random(seed)
+    def client(served, user, until):
+        draws = random.Random(user)
         deeds = [speaks, speaks, sends_a_file, vanishes, talks_nonsense, sends_nonsense]
         while time.monotonic() < until and not faults:
             try:
-                draws.choice(deeds)(served, draws)
+                draws.choice(deeds)(served, draws, user)
             except Exception as error:
                 faults.append(error)
 
     def crowd(served, seconds):
         until = time.monotonic() + seconds
-        clients = [threading.Thread(target=client, args=(served, i, until)) for i in range(6)]
+        clients = [threading.Thread(target=client, args=(served, i, until)) for i in range(USERS)]
         for each in clients:
             each.start()
         for each in clients:
