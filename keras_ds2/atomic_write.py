@@ -61,10 +61,15 @@ def write_file_atomically(path: str | os.PathLike, write: Callable[[str], None],
         _replace(draft, path, write)
 
 
+def is_draft(path: str | os.PathLike) -> bool:
+    """Whether a file is what a killed process left half written, by its name."""
+    return os.path.basename(path).startswith(_DRAFT)
+
+
 def remove_drafts(folder: str | os.PathLike) -> None:
     """Removes what a killed process left half written in a folder."""
     with os.scandir(folder) as entries:
-        left = [entry.path for entry in entries if entry.name.startswith(_DRAFT)]
+        left = [entry.path for entry in entries if is_draft(entry)]
     for path in left:
         with contextlib.suppress(OSError):
             os.unlink(path)

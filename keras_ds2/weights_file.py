@@ -12,21 +12,22 @@ _NUMBERS = "biuf"
 def check_weights_file(path: str | os.PathLike) -> None:
     """Looks through an HDF5 file before anything of it is read.
 
-    Keras writes plain arrays, each in one piece. A file that is damaged, or made to do harm, may
-    lead elsewhere by links, or declare far more than it holds, which memory would be taken for.
+    Keras writes plain arrays, each in one piece and at one place. A file that is damaged, or made
+    to do harm, may lead elsewhere by links, or round and round, or declare far more than it holds,
+    which memory would be taken for.
 
     Args:
         path: of weights, as `keras.Model.save_weights` writes them.
 
     Raises:
-        ValueError: for links, arrays stored elsewhere, other things than numbers, and arrays that
-            are larger than the file.
+        ValueError: for links, groups and arrays that stand at two places, arrays stored elsewhere,
+            other things than numbers, and arrays that are larger than the file.
         OSError: if it is no HDF5 file.
     """
     size = os.path.getsize(path)
     declared = 0
     with h5py.File(path, "r") as file:
-        for name, item in _entries(file):
+        for name, item in _entries(file, {_address(file)}):
             if not isinstance(item, h5py.Dataset):
                 raise ValueError(f"{name}: expected an array of numbers, received a {item}")
             if item.external or item.is_virtual:
@@ -45,7 +46,11 @@ def count_numbers(path: str | os.PathLike) -> int:
     return os.path.getsize(path) // 2
 
 
-def _entries(group, place=""):
+def _address(item):
+    return h5py.h5o.get_info(item.id).addr
+
+
+def _entries(group, seen, place=""):
     for name in group:
         where = f"{place}/{name}"
         link = group.get(name, getlink=True)
@@ -53,10 +58,14 @@ def _entries(group, place=""):
             yield where, f"link ({type(link).__name__})"
             continue
         item = group[name]
+        if (address := _address(item)) in seen:
+            yield where, "second name of what stands at another place"
+            continue
+        seen.add(address)
         if isinstance(item, h5py.Group):
             if place.count("/") > 64:
                 yield where, "group deeper than any that Keras writes"
             else:
-                yield from _entries(item, where)
+                yield from _entries(item, seen, where)
         else:
             yield where, item

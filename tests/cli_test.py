@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from keras_ds2.cli import INTERRUPTED, main
-from keras_ds2.recipe import recipe_names
+from keras_ds2.recipe import load_recipe, recipe_names
+from keras_ds2.recipe.load import save_recipe
 from keras_ds2.recognition import Recognizer
 from tests.made_up_corpus import features_corpus, flac_bytes, tiny_recipe, trained_run, wav_bytes
 from tests.streaming.made_up_streams import heard, write_run
@@ -208,9 +209,20 @@ class TestEvaluate:
         errors = found["substitutions"] + found["insertions"] + found["deletions"]
         assert found["wer"] == pytest.approx(errors / 3)
 
+    def test_without_a_manifest_it_is_the_recipes(self, capsys, features_run, tmp_path):
+        run = shutil.copytree(features_run, tmp_path / "run")
+        manifest = features_run.parent / "corpus" / "validation.jsonl"
+        _, expected, _ = call(capsys, "evaluate", run, "--manifest", manifest, "--json")
+        recipe = load_recipe(run / "recipe.yaml")
+        data = recipe.data.model_copy(update={"test_manifest": "validation.jsonl"})
+        save_recipe(recipe.model_copy(update={"data": data}), run / "recipe.yaml")
+        assert call(capsys, "evaluate", run, "--json") == (0, expected, "")
+
     def test_errors(self, capsys, run, tmp_path):
         for arguments, message in (
             ((tmp_path, "--manifest", "x"), "expected the folder of a run"),
+            ((tmp_path,), "expected the folder of a run"),
+            ((run,), "names no data.test_manifest; give --manifest"),
             ((run, "--manifest", tmp_path / "x"), "no such manifest"),
             ((run, "--manifest", "x", "--batch-size", "0"), "expected >= 1, received 0"),
         ):

@@ -84,9 +84,11 @@ def _train_in_workers(chosen):
 def evaluate(chosen, console):
     """Scores a run on a manifest."""
     from keras_ds2.evaluation.report import report_dict
+    from keras_ds2.recipe.output_folder import test_manifest
     from keras_ds2.recognition.evaluation import evaluate_run, print_evaluation
 
-    result = evaluate_run(chosen.run_folder, chosen.manifest, batch_size=chosen.batch_size)
+    manifest = chosen.manifest or test_manifest(chosen.run_folder)
+    result = evaluate_run(chosen.run_folder, manifest, batch_size=chosen.batch_size)
     if chosen.json:
         print(json.dumps(report_dict(result.evaluation.score)))
     else:

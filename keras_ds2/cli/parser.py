@@ -109,7 +109,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     evaluate = command(commands.evaluate, "evaluate", "score a run on a manifest: WER and CER")
     evaluate.add_argument("run_folder", metavar="RUN")
-    evaluate.add_argument("--manifest", required=True, metavar="FILE", help="JSON lines")
+    evaluate.add_argument(
+        "--manifest", metavar="FILE", help="JSON lines; if left out, the recipe's test_manifest"
+    )
     evaluate.add_argument("--batch-size", type=int, default=16, metavar="N")
     evaluate.add_argument("--by-speaker", action="store_true", help="score each speaker too")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")

@@ -244,6 +244,25 @@ def evaluation_dataset(
             alone may have more.
         unread: as `training_dataset`'s.
     """
+    batches = _in_order(examples, batch_size, batch_frames)
+    plan = Plan((indices, frames, (0, 0)) for indices, frames in batches)
+    return in_batches(plan, Loader(examples, front_end, None, unread))
+
+
+def largest_evaluation_batch(
+    examples: Sequence[Example], *, batch_size: int | None = None, batch_frames: int | None = None
+) -> tuple[int, int]:
+    """Of `evaluation_dataset`'s batches the one with the most frames, padding counted.
+
+    Returns:
+        Its utterances, and the frames of the longest.
+    """
+    batches = _in_order(examples, batch_size, batch_frames)
+    return max(((len(indices), frames) for indices, frames in batches), key=math.prod)
+
+
+def _in_order(examples, batch_size, batch_frames):
+    """Indices of each batch, and the frames of its longest utterance."""
     frames = np.array([example.frames for example in examples])
 
     def fits(indices):
@@ -251,17 +270,14 @@ def evaluation_dataset(
             return len(indices) <= batch_size
         return len(indices) == 1 or len(indices) * frames[indices].max() <= batch_frames
 
-    def batches():
-        start = 0
-        while start < len(examples):
-            end = start + 1
-            while end < len(examples) and fits(np.arange(start, end + 1)):
-                end += 1
-            indices = np.arange(start, end)
-            yield indices, int(frames[indices].max()), (0, 0)
-            start = end
-
-    return in_batches(Plan(batches()), Loader(examples, front_end, None, unread))
+    start = 0
+    while start < len(examples):
+        end = start + 1
+        while end < len(examples) and fits(np.arange(start, end + 1)):
+            end += 1
+        indices = np.arange(start, end)
+        yield indices, int(frames[indices].max())
+        start = end
 
 
 def feature_dataset(examples: Sequence[Example], front_end: FeatureFrontEnd) -> tf.data.Dataset:

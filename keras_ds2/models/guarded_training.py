@@ -6,6 +6,9 @@ import tensorflow as tf
 from keras_ds2.models.replicated_step import ReplicatedStep
 from keras_ds2.ops.replicas import sum_over_replicas
 
+LEAST_LOSS_SCALE = 2.0**-14
+"""Of half precision, its smallest normal number: what is not finite below it is no overflow."""
+
 COUNTS = ("unread", "not_finite")
 """Names of the metrics that count, since the epoch began, what training steps pass over."""
 
@@ -15,10 +18,10 @@ class GuardedTraining(ReplicatedStep):
 
     A batch is passed over, as if it had never been seen, where its loss is not finite, or it makes
     a moving statistic so; where a gradient is not, unless a `LossScaleOptimizer` looks after that
-    (in half precision it is normal); where none of its utterances could be read; and, with
-    `needs_all_read`, where one could not. Weights, optimiser, moving statistics, random generators
-    and the sums of the metrics stay as they were. An utterance that could not be read has no frame:
-    `feature_length` 0.
+    (in half precision it is normal) and its scale is at least `LEAST_LOSS_SCALE`; where none of its
+    utterances could be read; and, with `needs_all_read`, where one could not. Weights, optimiser,
+    moving statistics, random generators and the sums of the metrics stay as they were. An utterance
+    that could not be read has no frame: `feature_length` 0.
 
     Two metrics count since the epoch began: `unread` utterances, and batches `not_finite`.
 
@@ -53,10 +56,9 @@ class GuardedTraining(ReplicatedStep):
         gradients = sum_over_replicas(tape.gradient(scaled, weights))
 
         # A clipped ReLU may hide from the loss what has spoilt the statistics.
-        tensors = [loss, *map(tf.convert_to_tensor, self.non_trainable_weights)]
-        if not scales:
-            tensors += [gradient for gradient in gradients if gradient is not None]
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])
+        finite = _all_finite([loss, *map(tf.convert_to_tensor, self.non_trainable_weights)])
+        overflows = optimizer.dynamic_scale >= LEAST_LOSS_SCALE if scales else False
+        finite &= _all_finite([each for each in gradients if each is not None]) | overflows
         has_frames = x["feature_length"] > 0
         expected = tf.ones_like(has_frames) if sample_weight is None else sample_weight > 0
         counts = tf.stack(
@@ -111,3 +113,7 @@ class GuardedTraining(ReplicatedStep):
         # As Keras's LossScaleOptimizer does: the counter of an optimiser's steps merges replicas,
         # which they must not do inside a condition of their own.
         tf.distribute.get_replica_context().merge_call(update_all, args=(sound, gradients))
+
+
+def _all_finite(tensors):
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(tensor)) for tensor in tensors])

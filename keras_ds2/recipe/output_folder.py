@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from keras_ds2.atomic_write import is_draft
 from keras_ds2.recipe.load import load_recipe
 from keras_ds2.recipe.schema import Recipe
 from keras_ds2.recognition.run_folder import ALPHABET
@@ -40,16 +41,17 @@ def check_output(folder: Path, recipe: Recipe) -> None:
     if not os.access(folder, os.W_OK):
         raise OutputError(f"{folder}: not writable; change its rights or name another --output")
     if not (folder / RECIPE).exists():
-        if any(folder.iterdir()):
+        if not all(map(is_draft, folder.iterdir())):  # drafts: killed while the recipe was written
             raise OutputError(
                 f"{folder}: holds files but no run; name a new or an empty folder as --output"
             )
         return
     for path in folder.iterdir():
-        if path.is_file() and path.is_symlink() and folder.resolve() not in path.resolve().parents:
+        if path.is_symlink() and folder.resolve() not in path.resolve().parents:
             raise OutputError(
-                f"{path}: is a link to {path.resolve()}, outside of the run's folder, which would "
-                "be written over; put the file itself there, or name another --output"
+                f"{path}: is a link to {path.resolve()}, outside of the run's folder, where files "
+                "would be written over or removed; put what it leads to in its place, or name "
+                "another --output"
             )
     before = load_recipe(folder / RECIPE)
     if _what_is_trained(before) != _what_is_trained(recipe):
@@ -71,6 +73,22 @@ def check_alphabet(folder: Path, alphabet: Alphabet) -> None:
             f"{folder}: the transcripts have changed since this run began, and with them the "
             "alphabet. Name another --output, or put them back as they were to go on."
         )
+
+
+def test_manifest(run: str | os.PathLike) -> Path:
+    """The manifest that a run's recipe names to be scored on.
+
+    Raises:
+        OutputError: if it is no run's folder, or its recipe names none.
+        RecipeError: if its recipe cannot be read.
+    """
+    path = Path(run) / RECIPE
+    if not path.exists():
+        raise OutputError(f"{run}: expected the folder of a run, with {RECIPE}")
+    manifest = load_recipe(path).data.path("test_manifest")
+    if manifest is None:
+        raise OutputError(f"{path}: names no data.test_manifest; give --manifest FILE")
+    return manifest
 
 
 def weights_source(folder: Path, init_from: str | os.PathLike | None) -> str | None:

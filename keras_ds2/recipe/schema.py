@@ -75,7 +75,9 @@ class DataSection(Section):
     validation_split_by: Literal["speaker", "utterance"] = Field(
         "speaker", description="what validation_share counts and keeps together"
     )
-    test_manifest: Text | None = Field(None, description="manifest to report on, once, at the end")
+    test_manifest: Text | None = Field(
+        None, description="manifest that `keras-ds2 evaluate RUN` scores"
+    )
     min_seconds: AtLeastZero = Field(0.0, description="shorter training utterances are left out")
     max_seconds: AboveZero | None = Field(
         None, description="longer training utterances are left out"

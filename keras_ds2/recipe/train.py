@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from keras_ds2.atomic_write import write_text_atomically
 from keras_ds2.data.dataset import (
     count_training_batches,
     evaluation_dataset,
+    largest_evaluation_batch,
     made_up_batch,
     plan_training_epoch,
     training_dataset,
@@ -38,6 +40,7 @@ from keras_ds2.training.cluster import read_cluster
 from keras_ds2.training.distribution import DistributionError, make_strategy
 from keras_ds2.training.faults import Faults, Guard, most_unread
 from keras_ds2.training.history import History
+from keras_ds2.training.largest_batch import try_largest_validation
 from keras_ds2.training.progress import warning
 from keras_ds2.training.schedules import build_optimizer, build_schedule
 from keras_ds2.training.trainer import train
@@ -209,15 +212,19 @@ def _train(recipe, folder, init_from, console, strategy, agreement, service):
         return strategy.distribute_datasets_from_function(lambda _: make_largest(replicas=replicas))
 
     alone = training.strategy == "default"
+    validate, try_validation = _validation(
+        built, size, ignore_spaces, recipe.data, guard.faults, batches.largest
+    )
     return train(
         built.model,
         make_dataset if alone else make_shares,
-        _validation(built, size, ignore_spaces, recipe.data, guard.faults),
+        validate,
         folder=folder,
         epochs=training.epochs,
         steps_per_epoch=batches.steps_per_epoch,
         batch_size=len(built.train) / batches.steps_per_epoch,
         largest_batch=make_largest() if alone else make_largest_shares(),
+        try_validation=try_validation,
         keep_start=transfer is not None,
         average_best=training.average_best,
         monitor=training.monitor,
@@ -288,7 +295,7 @@ def _most_unread(examples, data):
     return most_unread(len(examples), **_given(share=data.max_error_share))
 
 
-def _validation(built, size, ignore_spaces, data, faults):
+def _validation(built, size, ignore_spaces, data, faults, largest_trained):
     examples = sorted(built.validation, key=lambda example: example.frames)
     references = [example.text for example in examples]
     model = built.model
@@ -308,7 +315,14 @@ def _validation(built, size, ignore_spaces, data, faults):
         }
         return scores, [(references[i], evaluation.hypotheses[i].text) for i in shown]
 
-    return validate
+    def try_largest():
+        rows, frames = largest_evaluation_batch(examples, **size)
+        if rows * frames <= math.prod(largest_trained[:2]):
+            return  # training takes more
+        batch = made_up_batch(built.front_end, len(built.alphabet), rows, frames, 1)
+        try_largest_validation(lambda: evaluator.evaluate(batch, ["a"] * rows), rows, frames)
+
+    return validate, try_largest
 
 
 def _report_data(built, batches, console):

@@ -187,24 +187,18 @@ class RunKeeper(keras.callbacks.Callback):
         try:
             if "not_finite" in is_new:
                 self.guard.look_at_loss(self.epoch, self.step - 1, self.in_a_row)
-            self._tell_faults()
+            self.guard.faults.tell()
             if "unread" in is_new:
                 self.guard.faults.check_unread(
                     f"epoch {self.epoch + 1}", int(counts["unread"]), self.guard.most_unread
                 )
         except TrainingError as error:
-            self._tell_faults()
+            self.guard.faults.tell()
             if "not_finite" in is_new or not self.guard.most_unread:
                 self._undo_step()
             self.save()
             raise TrainingError(f"{error}\nStopped; {self._saved()}.") from None
         self.counts = counts
-
-    def _tell_faults(self):
-        try:
-            self.guard.faults.tell()
-        except WriteError as error:
-            self.warn(str(error))
 
     def _undo_step(self):
         """As if the last step, which changed nothing but the counts, had not been tried."""

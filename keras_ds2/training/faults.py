@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from keras_ds2.atomic_write import write_text_atomically
+from keras_ds2.atomic_write import WriteError, write_text_atomically
 
 MAX_UNREAD_SHARE = 0.01
 """Of all utterances, unless told otherwise: more than these, and something is wrong."""
@@ -46,6 +46,7 @@ class Faults:
         if self.path is not None and self.path.exists():
             known = self.path.read_text(encoding="utf-8").splitlines()
         self.lines = dict.fromkeys(known)
+        self.is_written, self.failure = True, None
         self.seen = {}
 
     def add(self, fault: object) -> None:
@@ -55,22 +56,28 @@ class Faults:
     def tell(self) -> None:
         """Tells what has come since the last time, and writes it down.
 
-        Raises:
-            WriteError: if the file cannot be written.
+        A file that cannot be written is told of, and tried again the next time.
         """
-        before = len(self.lines)
         while self.new:
             line = self.new.popleft().replace("\n", " ")
             self.seen[line] = None
             if line not in self.lines:
                 self.lines[line] = None
+                self.is_written = False
                 self.told += 1
                 if self.told <= _SHOWN:
                     self.warn(f"  passed over: {line}")
                 if self.told == _SHOWN and self.path is not None:
                     self.warn(f"  ... all that follow stand in {self.path}")
-        if len(self.lines) > before and self.path is not None:
+        if self.is_written or self.path is None:
+            return
+        try:
             write_text_atomically(self.path, "".join(f"{line}\n" for line in self.lines))
+            self.is_written, self.failure = True, None
+        except WriteError as error:
+            if self.failure is None:
+                self.warn(f"{error}; tried again later")
+            self.failure = error
 
     def check_unread(self, where: str, unread: int, most: int) -> None:
         """Compares the utterances that could not be read with those that may fail.

@@ -106,8 +106,9 @@ def build_optimizer(
         ema_momentum: float in (0, 1), of an exponential moving average of the weights (see
             `training.weight_average`); None for none.
         accumulate_steps: int >= 1, batches whose mean gradient makes one update; clipping and decay
-            apply to the update. The schedule counts batches, Adam's moments and `ema_momentum`
-            count updates. A group of batches may begin in one epoch and end in the next.
+            apply to the update. The schedule counts batches learnt from (those passed over, and
+            overflows of half precision, do not count), Adam's moments and `ema_momentum` count
+            updates. A group of batches may begin in one epoch and end in the next.
 
     Returns:
         A Keras optimiser.

@@ -37,6 +37,7 @@ def train(
     steps_per_epoch: int,
     batch_size: float,
     largest_batch: tf.data.Dataset | None = None,
+    try_validation: Callable[[], None] | None = None,
     keep_start: bool = False,
     average_best: int | None = None,
     monitor: str = "wer",
@@ -70,6 +71,8 @@ def train(
         steps_per_epoch: int.
         batch_size: float, mean utterances a step, for the progress display.
         largest_batch: dataset of one batch, tried before the first step; None for no such trial.
+        try_validation: called before the first step, on the chief: raises where the largest batch
+            of validation does not fit; None for no such trial.
         keep_start: bool, whether the model as it comes is kept as the first checkpoint.
         average_best: int or None, how many of the best epochs are averaged at the end (see
             `training.best_epochs`).
@@ -150,6 +153,8 @@ def train(
     unfinished = epoch < epochs and not history.is_stale(monitored, early_stop_patience)
     if largest_batch is not None and unfinished:
         try_largest_batch(model, largest_batch)
+    if try_validation is not None and unfinished and agreement.is_chief:
+        try_validation()
     while epoch < epochs and not history.is_stale(monitored, early_stop_patience):
         # The rest of a broken epoch is a fit of its own, since Keras's epochs are equally long.
         last_epoch = epoch + 1 if step else epochs

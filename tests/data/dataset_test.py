@@ -14,6 +14,7 @@ from keras_ds2.data.dataset import (
     count_training_batches,
     evaluation_dataset,
     feature_dataset,
+    largest_evaluation_batch,
     made_up_batch,
     training_dataset,
 )
@@ -351,6 +352,9 @@ class TestEvaluation:
         assert all(rows * frames < 2 * longest for rows, frames in shapes)
         assert shapes[0][0] > 1
         assert shapes[-1] == (1, longest)
+        largest = largest_evaluation_batch(examples, batch_frames=2 * longest - 1)
+        assert largest in shapes
+        assert np.prod(largest) == max(map(np.prod, shapes))
         (*_, (inputs, _)) = evaluation_dataset(examples, precomputed.front_end, batch_frames=1)
         assert inputs["features"].shape[:2] == (1, longest)
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_ds2.models import build_model
 from tests.models.made_up_batch import TINY, made_up_batch
@@ -71,6 +72,29 @@ def test_a_batch_whose_loss_is_no_number_leaves_no_trace(optimizer):
     assert logs["not_finite"] == 1
     step(model, *made_up_batch(4, seed=2))
     assert not np.array_equal(model.get_weights()[0], before[0]) or optimizer is not None
+
+
+def test_a_gradient_that_no_scale_mends_is_an_overflow_no_more():
+    """A finite loss, and a gradient that is none: the scale must not fall for ever."""
+    model = small_model(half_precision())
+    scale = model.optimizer.dynamic_scale
+
+    @tf.custom_gradient
+    def without_gradient(loss):
+        return loss, lambda upstream: upstream * float("nan")
+
+    compute = model.compute_loss
+    model.compute_loss = lambda *args, **kwargs: without_gradient(compute(*args, **kwargs))
+    batch = made_up_batch(4)
+    assert step(model, *batch)["not_finite"] == 0
+    assert scale == 128.0
+    before = [weight.numpy() for weight in model.trainable_weights]
+    scale.assign(2.0**-14)
+    assert step(model, *batch)["not_finite"] == 0
+    assert scale == 2.0**-15
+    assert step(model, *batch)["not_finite"] == 1
+    assert scale == 2.0**-15
+    assert_same(model.trainable_weights, before)
 
 
 def test_what_follows_is_as_if_it_had_never_been_seen():

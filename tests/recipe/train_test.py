@@ -328,6 +328,20 @@ def test_memory_that_does_not_suffice_is_told_before_the_first_step(corpus, tmp_
         run(corpus, tmp_path)
 
 
+def test_nor_does_it_when_what_is_chosen_by_is_longer(corpus, tmp_path, monkeypatch):
+    def breaks(*arguments, **options):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+
+    steps = []
+    monkeypatch.setattr("keras_ds2.recipe.train.Evaluator.evaluate", breaks)
+    monkeypatch.setattr(ValidationScores, "on_train_batch_end", lambda *args: steps.append(args))
+    long = features_corpus(tmp_path / "corpus", ("bad " * 9, "a"), "long")
+    changes = {"data__validation_manifest": str(long)}
+    with pytest.raises(TrainingError, match=r"batch of validation, 2 utterances x \d+ frames"):
+        run(corpus, tmp_path / "run", **changes)
+    assert steps == []
+
+
 @pytest.fixture
 def own_corpus(tmp_path):
     """A corpus to break: sixty utterances to train on and twelve to choose by."""
@@ -497,6 +511,13 @@ class TestRefused:
     def test_a_folder_with_other_files(self, corpus, tmp_path):
         (tmp_path / "notes.txt").write_text("mine")
         self.refused(corpus, tmp_path, "holds files but no run")
+
+    def test_but_not_one_that_a_killed_start_left_a_draft_in(self, corpus, tmp_path):
+        (tmp_path / ".draft.recipe.yaml.x1y2").write_text("epoch")
+        check_output(tmp_path, recipe(corpus))
+        (tmp_path / "notes.txt").write_text("mine")
+        with pytest.raises(OutputError, match="holds files but no run"):
+            check_output(tmp_path, recipe(corpus))
 
     def test_a_folder_or_parent_that_cannot_be_written(self, corpus, tmp_path, monkeypatch):
         # The tests may run as root, who may write everywhere.

@@ -1,5 +1,6 @@
 """Files from a stranger: nothing in them runs, leads elsewhere, or takes more than it holds."""
 
+import hashlib
 import io
 import itertools
 import json
@@ -22,8 +23,10 @@ from keras_ds2.recipe.output_folder import OutputError, check_output
 from keras_ds2.recognition import Recognizer
 from keras_ds2.recognition.run_folder import RunFolderError
 from keras_ds2.streaming.state_file import from_bytes, to_bytes
+from keras_ds2.training.checkpoints import CheckpointError, CheckpointStore
 from keras_ds2.weights_file import check_weights_file
 from tests.made_up_corpus import trained_run
+from tests.training.made_up_training import small_model
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 GIANT = 200_000_000
@@ -137,8 +140,24 @@ class TestWeights:
     def test_groups_in_circles_end(self, copy):
         with h5py.File(copy / "best.weights.h5", "r+") as file:
             file["circle"] = file["/"]
-        with pytest.raises(ValueError, match="deeper than any"):
+        with pytest.raises(ValueError, match=r"circle: .* second name"):
             check_weights_file(copy / "best.weights.h5")
+
+    def test_groups_of_two_names_each_are_not_gone_through_again_and_again(self, tmp_path):
+        with h5py.File(path := tmp_path / "a.weights.h5", "w") as file:
+            group = file
+            for _ in range(40):  # 2^40 ways to the last
+                following = group.create_group("one")
+                group["two"] = following
+                group = following
+        with pytest.raises(ValueError, match="second name"):
+            check_weights_file(path)
+
+    def test_groups_within_groups_end(self, tmp_path):
+        with h5py.File(path := tmp_path / "a.weights.h5", "w") as file:
+            file.create_group("a/" * 100)
+        with pytest.raises(ValueError, match="deeper than any"):
+            check_weights_file(path)
 
     def test_sound_ones_pass(self, run):
         for name in ("best.weights.h5", "front_end.weights.h5"):
@@ -264,6 +283,48 @@ def test_links_that_lead_out_of_a_run_are_not_written_over(copy, tmp_path):
     (copy / "log.csv").symlink_to(outside)
     with pytest.raises(OutputError, match=r"log\.csv: is a link to .*precious, outside"):
         check_output(copy, recipe)
+
+
+def test_nor_are_folders_elsewhere(copy, tmp_path):
+    recipe = load_recipe(copy / "recipe.yaml")
+    (tmp_path / "precious").mkdir()
+    (copy / "checkpoints").symlink_to(tmp_path / "precious")
+    with pytest.raises(OutputError, match=r"checkpoints: is a link to .*precious, outside"):
+        check_output(copy, recipe)
+
+
+class TestCheckpoints:
+    """With checksums that fit: whoever writes a checkpoint writes these too."""
+
+    def checkpoint(self, folder, change):
+        store = CheckpointStore(folder)
+        model = small_model()
+        model.optimizer.build(model.trainable_variables)
+        store.save(model, {"iteration": 1})
+        (made,) = store.saved()
+        change(made)
+        names = ("state.json", "model.weights.h5")
+        lines = [f"{hashlib.sha256((made / n).read_bytes()).hexdigest()}  {n}\n" for n in names]
+        (made / "checksums.sha256").write_text("".join(lines))
+        return store
+
+    def test_as_they_were_are_read(self, tmp_path):
+        store = self.checkpoint(tmp_path, lambda made: None)
+        assert store.restore(small_model())["iteration"] == 1
+
+    @pytest.mark.parametrize("harm", HARMS)
+    def test_are_looked_through(self, tmp_path, little_memory, harm):
+        store = self.checkpoint(tmp_path, lambda made: put(made / "model.weights.h5", harm))
+        with pytest.raises(CheckpointError, match="can be read"):
+            store.restore(small_model())
+
+    @pytest.mark.parametrize("file", ["state.json", "model.weights.h5"])
+    def test_are_not_unpickled(self, tmp_path, traces, file):
+        def change(made):
+            (made / file).write_bytes(pickle.dumps(Command(traces)))
+
+        with pytest.raises(CheckpointError, match="can be read"):
+            self.checkpoint(tmp_path / "checkpoints", change).restore(small_model())
 
 
 def test_a_streams_state_is_not_decompressed(little_memory):

@@ -40,6 +40,20 @@ class TestFaults:
         faults.tell()
         assert said == ["  passed over: gone"]
 
+    def test_a_file_that_cannot_be_written_is_told_of_once_and_tried_again(self, tmp_path):
+        said, folder = [], tmp_path / "run"
+        folder.write_text("in the way")
+        faults = Faults(folder / "faults.txt", said.append)
+        faults.add("gone")
+        faults.tell()
+        faults.tell()
+        assert said[0] == "  passed over: gone"
+        assert len(said) == 2
+        assert "tried again later" in said[1]
+        folder.unlink()
+        faults.tell()
+        assert (folder / "faults.txt").read_text() == "gone\n"
+
     def test_none_leaves_no_file(self, tmp_path):
         Faults(tmp_path / "faults.txt", print).tell()
         assert not (tmp_path / "faults.txt").exists()

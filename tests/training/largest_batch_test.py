@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_ds2.models import build_model
 from keras_ds2.training.callbacks import TrainingError, TrainingInterrupted
-from keras_ds2.training.largest_batch import try_largest_batch
+from keras_ds2.training.largest_batch import try_largest_batch, try_largest_validation
 from keras_ds2.training.schedules import build_optimizer
 from tests.models.made_up_batch import TINY, made_up_batch
 from tests.test_case import assert_all_equal
@@ -106,6 +106,18 @@ class TestOutOfMemory:
             "OOM when allocating tensor",
         ):
             assert part in str(caught.value)
+
+    def test_validations_too(self, tmp_path):
+        def breaks():
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+        def try_it():
+            try_largest_validation(breaks, 5, 900)
+
+        validate = Validation()
+        with pytest.raises(TrainingError, match="batch of validation, 5 utterances x 900 frames,"):
+            run(tmp_path, try_validation=try_it, validate=validate)
+        assert validate.calls == 0
 
     @pytest.mark.parametrize(
         ("error", "raised"),
