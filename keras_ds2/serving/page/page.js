@@ -246,27 +246,45 @@ class WholeRecording {
 
 // ---- where sound comes from ----
 
-async function fromMicrophone(take) {
+// Asks for the microphone and opens it; nothing is heard before `start`.
+async function openMicrophone() {
+  if (!navigator.mediaDevices) throw new Error("Browsers give the microphone only to pages of https or of this machine (localhost): open a file, or serve with TLS.");
   const media = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
   const context = new AudioContext();
-  await context.audioWorklet.addModule("/microphone.js");
-  const node = new AudioWorkletNode(context, "microphone", { numberOfOutputs: 0, processorOptions: { rate: model.sampling_rate } });
-  const source = context.createMediaStreamSource(media);
-  source.connect(node);
-  await context.resume();
-  let queue = Promise.resolve();
-  const over = new Promise((resolve) => {
-    node.port.onmessage = ({ data }) => {
-      if (data) queue = queue.then(() => take(data));
-      else resolve(queue);
-    };
-  });
-  return async () => {
-    source.disconnect();
-    node.port.postMessage("stop");
-    await over;
+  const release = async () => {
     for (const track of media.getTracks()) track.stop();
     await context.close();
+  };
+  try {
+    await context.audioWorklet.addModule("/microphone.js");
+    await context.resume();
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  const source = context.createMediaStreamSource(media);
+  let node = null;
+  let over = null;
+  return {
+    start(take) {
+      let queue = Promise.resolve();
+      node = new AudioWorkletNode(context, "microphone", { numberOfOutputs: 0, processorOptions: { rate: model.sampling_rate } });
+      over = new Promise((resolve) => {
+        node.port.onmessage = ({ data }) => {
+          if (data) queue = queue.then(() => take(data));
+          else resolve(queue);
+        };
+      });
+      source.connect(node);
+    },
+    async close() {
+      if (node) {
+        source.disconnect();
+        node.port.postMessage("stop");
+        await over;
+      }
+      await release();
+    },
   };
 }
 
@@ -311,25 +329,36 @@ function over(error) {
 
 async function speak() {
   if (going) return going.stop();
-  const { recognition, take } = begin("Listening");
-  let close = async () => {};
-  let stopping = false;
+  let microphone = null;
+  let recognition = null;
+  let stopped = false;
   const stop = async (error) => {
-    if (stopping) return;
-    stopping = true;
+    if (stopped) return;
+    stopped = true;
     element("speak").disabled = true;
     try {
-      await close();
+      await microphone?.close();
       if (error) throw error;
-      await finish(recognition);
+      if (recognition) await finish(recognition);
+      else shown.status("Stopped");
       over();
     } catch (fault) {
+      recognition?.socket?.close();
       over(fault);
     }
   };
   going = { stop: () => stop() };
+  shown.clear();
+  shown.running(true);
+  shown.status("Waiting for the microphone …");
   try {
-    close = await fromMicrophone(take);
+    // A person may take long to allow it, and stop meanwhile: the server is not asked before.
+    const opened = await openMicrophone();
+    if (stopped) return opened.close();
+    microphone = opened;
+    const begun = begin("Listening");
+    recognition = begun.recognition;
+    microphone.start(begun.take);
   } catch (error) {
     return stop(error);
   }
