@@ -108,8 +108,7 @@ def check_utterances(
         kind, reason = _text_fault(text, utterance.text, alphabet, keep_unknown_symbols)
         if reason:
             return Skipped(utterance, reason, kind)
-        known = "".join(symbol for symbol in text if symbol in alphabet)
-        labels = alphabet.encode(known, utterance.where)
+        labels = known_labels(text, alphabet, utterance.where)
         try:
             frames, sound = _read(utterance, front_end)
         except (AudioError, FeaturesError) as error:
@@ -130,6 +129,17 @@ def check_utterances(
     examples = [result for result in results if isinstance(result, Example)]
     skipped = [result for result in results if isinstance(result, Skipped)]
     return examples, skipped
+
+
+def known_labels(text: str, alphabet: Alphabet, where: str) -> np.ndarray:
+    """The labels of a text without the symbols outside the alphabet: int32 `(symbols,)`.
+
+    Args:
+        text: normalised.
+        alphabet: gives the labels.
+        where: the utterance's place, for errors.
+    """
+    return alphabet.encode("".join(symbol for symbol in text if symbol in alphabet), where)
 
 
 def count_frames(utterance: Utterance, front_end: FeatureFrontEnd) -> int:

@@ -91,11 +91,7 @@ class Loader:
         self.widths = widths
         self.service = service
         self.augmentation = augmentation
-        front_end.build(
-            (None, None)
-            if front_end.kind == "log_spectrogram"
-            else (None, None, front_end.num_bins)
-        )
+        front_end.ensure_built()
         with tf.device("CPU:0"):  # where datasets compute
             self.paths = tf.constant([example.utterance.filepath for example in examples])
             self.labels = tf.ragged.constant(

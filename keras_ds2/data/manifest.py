@@ -63,7 +63,9 @@ class Utterance:
         return self.audio_filepath or self.features_filepath or ""
 
 
-def read_manifest(path: str | os.PathLike, require_text: bool = True) -> list[Utterance]:
+def read_manifest(
+    path: str | os.PathLike, require_text: bool = True, require_files: bool = True
+) -> list[Utterance]:
     """Reads and checks a manifest.
 
     Each line is a JSON object: `audio_filepath` or `features_filepath` (relative to the manifest's
@@ -74,6 +76,7 @@ def read_manifest(path: str | os.PathLike, require_text: bool = True) -> list[Ut
         path: the manifest.
         require_text: whether each line needs a text that is not empty; if not, a missing text is
             read as the empty one.
+        require_files: whether a file that is not there is a fault.
 
     Returns:
         The utterances, in the file's order.
@@ -95,7 +98,9 @@ def read_manifest(path: str | os.PathLike, require_text: bool = True) -> list[Ut
         except ValueError as error:
             faults.append(f"{path}:{line}: {error}")
             continue
-        row_faults = _row_faults(row, require_text) or _missing_file(row, folder)
+        row_faults = _row_faults(row, require_text)
+        if require_files and not row_faults:
+            row_faults = _missing_file(row, folder)
         faults.extend(f"{path}:{line}: {fault}" for fault in row_faults)
         if not row_faults:
             utterances.append(_utterance(row, folder, path, line))

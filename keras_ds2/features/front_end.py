@@ -201,6 +201,11 @@ class FeatureFrontEnd(keras.layers.Layer):
         if self._normalization is not None and not self._normalization.built:
             self._normalization.build((None, None, self.num_output_bins))
 
+    def ensure_built(self):
+        """Makes the weights, if it has any, before anything is heard."""
+        if not self.built:
+            self.build((None, None) if self._spectrogram else (None, None, self.num_bins))
+
     def adapt(self, dataset):
         """Measures the corpus's statistics of `normalization="corpus"` and `"running"`.
 
@@ -215,8 +220,7 @@ class FeatureFrontEnd(keras.layers.Layer):
                 f"adapt is for normalization {' or '.join(map(repr, MEASURED_SCOPES))}, this front "
                 f"end has {self.normalization!r}"
             )
-        if not self.built:
-            self.build((None, None) if self._spectrogram else (None, None, self.num_bins))
+        self.ensure_built()
         measured = tf.function(self._before_normalization, reduce_retracing=True)
         self._normalization.adapt(self._measured_rows(measured, dataset))
 

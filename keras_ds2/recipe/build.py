@@ -11,6 +11,7 @@ from rich.console import Console
 from keras_ds2.data.augmentation import Augmentation
 from keras_ds2.data.checking import Example, Skipped, check_utterances
 from keras_ds2.data.dataset import feature_dataset
+from keras_ds2.data.kept_examples import KeptExample, match_examples
 from keras_ds2.data.manifest import ManifestError, Utterance, read_manifest
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.models import DeepSpeech2, build_model
@@ -30,7 +31,12 @@ class DataError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-    """All objects of a training run."""
+    """All objects of a training run.
+
+    Attributes:
+        utterances: all of the training data, those not trained on too.
+        unread: of a run that goes on: examples that cannot be read any more.
+    """
 
     model: DeepSpeech2
     front_end: FeatureFrontEnd
@@ -40,10 +46,15 @@ class Built:
     validation: list[Example]
     skipped: list[Skipped]
     left_out: int
+    utterances: list[Utterance]
+    unread: list[Skipped]
 
 
 def build(
-    recipe: Recipe, console: Console, strategy: tf.distribute.Strategy | None = None
+    recipe: Recipe,
+    console: Console,
+    strategy: tf.distribute.Strategy | None = None,
+    kept: Sequence[KeptExample] | None = None,
 ) -> Built:
     """Builds all that a recipe names: reads and checks the data on the way.
 
@@ -51,6 +62,8 @@ def build(
         recipe: checked.
         console: for progress.
         strategy: that the model is made under, or None.
+        kept: the examples of a run that goes on: the same are taken, whatever can be read of them.
+            The front end's statistics are left to the caller. None for a new run.
 
     Returns:
         The objects; the model is not compiled yet.
@@ -58,12 +71,14 @@ def build(
     Raises:
         DataError: if the data are absent, or nothing usable is left of them.
         ManifestError: if a manifest is faulty.
+        ChangedDataError: if the training data are not those of `kept`.
         RecordingsError: if none of noise or of impulse responses is usable.
         UnknownSymbolError: if `data.unknown_symbols` is "error" and there are any.
     """
     keras.utils.set_random_seed(recipe.training.seed % 2**32)
-    train, validation = split_utterances(recipe)
+    train, validation = split_utterances(recipe, require_files=kept is None)
     normalize = normalizer(recipe.text.language)
+    matched = None if kept is None else match_examples(kept, train, normalize)
     alphabet = build_alphabet(recipe, [normalize(utterance.text) for utterance in train])
     if recipe.data.unknown_symbols == "error":
         transcripts = [(normalize(each.text), each.where) for each in train]
@@ -83,8 +98,12 @@ def build(
             **recipe.model.given("variant"),
         )
     augmentation = build_augmentation(recipe, front_end.sampling_rate, console)
-    kept = [each for each in train if _has_length(each, recipe)]
-    with counting(console, "reading every utterance once", len(kept) + len(validation)) as advance:
+    if matched is None:
+        chosen = [each for each in train if _has_length(each, recipe)]
+    else:
+        chosen = [utterance for utterance, _ in matched.trained]
+    total = len(chosen) + len(validation)
+    with counting(console, "reading every utterance once", total) as advance:
 
         def check(utterances, **keep):
             return check_utterances(
@@ -97,13 +116,19 @@ def build(
                 **keep,
             )
 
-        examples, skipped = check(kept)
-        held_out, skipped_held_out = check(validation, keep_unknown_symbols=True, keep_unfit=True)
+        keep_all = {"keep_unknown_symbols": True, "keep_unfit": True}
+        examples, skipped = check(chosen, **({} if matched is None else keep_all))
+        held_out, skipped_held_out = check(validation, **keep_all)
     for name, usable in (("train", examples), ("validation", held_out)):
         if not usable:
             shown = "\n".join(f"  {each}" for each in [*skipped, *skipped_held_out][:20])
             raise DataError(f"data.{name}: not one usable utterance is left.\n{shown}")
-    if front_end.is_measured:
+    left_out, unread = len(train) - len(chosen), []
+    if matched is not None:
+        examples = matched.with_unread(examples, normalize, alphabet)
+        left_out, skipped, unread = matched.left_out, matched.skipped, skipped
+        front_end.ensure_built()
+    elif front_end.is_measured:
         front_end.adapt(feature_dataset(examples, front_end))
     return Built(
         model=model,
@@ -113,7 +138,9 @@ def build(
         train=examples,
         validation=held_out,
         skipped=[*skipped, *skipped_held_out],
-        left_out=len(train) - len(kept),
+        left_out=left_out,
+        utterances=train,
+        unread=unread,
     )
 
 
@@ -130,16 +157,24 @@ def build_alphabet(recipe: Recipe, transcripts: Sequence[str]) -> Alphabet:
     return collect(transcripts, min_count=recipe.text.min_count)
 
 
-def split_utterances(recipe: Recipe) -> tuple[list[Utterance], list[Utterance]]:
+def split_utterances(
+    recipe: Recipe, require_files: bool = True
+) -> tuple[list[Utterance], list[Utterance]]:
     """Reads the manifests: what to train on, and what to choose by.
+
+    Args:
+        recipe: its `data` section is read.
+        require_files: whether an audio file that is not there is a fault; one to choose by always
+            is where `data.on_error` is "stop".
 
     Raises:
         DataError: if a manifest is absent, or the speakers to hold out are not there.
         ManifestError: if a manifest is faulty.
     """
-    train = _read(recipe, "train_manifest")
+    train = _read(recipe, "train_manifest", require_files)
     if recipe.data.validation_manifest is not None:
-        return train, _read(recipe, "validation_manifest")
+        require_files = require_files or recipe.data.on_error == "stop"
+        return train, _read(recipe, "validation_manifest", require_files)
     if recipe.data.validation_share is not None and recipe.data.validation_split_by == "utterance":
         held_out = _draw(range(len(train)), recipe)
         return (
@@ -180,7 +215,7 @@ def _draw(choices, recipe):
     return {choices[index] for index in draws.permutation(len(choices))[:count]}
 
 
-def _read(recipe, key):
+def _read(recipe, key, require_files):
     path = recipe.data.path(key)
     if not path.is_file():
         raise DataError(
@@ -188,7 +223,7 @@ def _read(recipe, key):
             "Elsewhere? Say where: --set data.folder=FOLDER"
         )
     try:
-        return read_manifest(path)
+        return read_manifest(path, require_files=require_files)
     except ManifestError as error:
         raise ManifestError(f"data.{key}: {error}", error.faults) from None
 

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 from keras_ds2.atomic_write import is_draft
+from keras_ds2.data.kept_examples import NAME as EXAMPLES
+from keras_ds2.data.kept_examples import parse_examples
 from keras_ds2.recipe.load import load_recipe
 from keras_ds2.recipe.schema import Recipe
 from keras_ds2.recognition.run_folder import ALPHABET
@@ -91,6 +93,31 @@ def test_manifest(run: str | os.PathLike) -> Path:
     return manifest
 
 
+def has_begun(folder: Path) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    return bool(CheckpointStore(folder / FOLDER).saved())
+
+
+def examples_to_go_on_with(folder: Path) -> str | None:
+    """What a run trains on, for `parse_examples`; None where it begins, or is of earlier days.
+
+    Raises:
+        OutputError: if it is damaged.
+    """
+    path = folder / EXAMPLES
+    if not (has_begun(folder) and path.exists()):
+        return None
+    try:
+        content = path.read_text(encoding="utf-8")
+        parse_examples(content)
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{path}: cannot be read ({error}). It says what this run trains on: put it back, or "
+            "name another --output to begin anew."
+        ) from None
+    return content
+
+
 def weights_source(folder: Path, init_from: str | os.PathLike | None) -> str | None:
     """The run to take weights from; None for none, or where training has begun already.
 
@@ -101,7 +128,7 @@ def weights_source(folder: Path, init_from: str | os.PathLike | None) -> str | N
     if (folder / INITIAL).exists():
         recorded = json.loads((folder / INITIAL).read_text(encoding="utf-8"))["run"]
     given = None if init_from is None else os.path.abspath(init_from)
-    begun = bool(CheckpointStore(folder / FOLDER).saved())
+    begun = has_begun(folder)
     if given is not None and (begun or recorded) and given != recorded:
         began = f"with weights of {recorded}" if recorded else "with new weights"
         raise OutputError(

@@ -19,6 +19,8 @@ from keras_ds2.data.dataset import (
     plan_training_epoch,
     training_dataset,
 )
+from keras_ds2.data.kept_examples import NAME as EXAMPLES
+from keras_ds2.data.kept_examples import format_examples, parse_examples
 from keras_ds2.data.service import DataService
 from keras_ds2.decoding import GreedyDecoder
 from keras_ds2.evaluation.evaluator import Evaluator
@@ -29,10 +31,12 @@ from keras_ds2.recipe.output_folder import (
     RECIPE,
     check_alphabet,
     check_output,
+    examples_to_go_on_with,
+    has_begun,
     weights_source,
 )
 from keras_ds2.recipe.schema import Recipe
-from keras_ds2.recognition.run_folder import write_configuration
+from keras_ds2.recognition.run_folder import read_statistics, write_configuration
 from keras_ds2.recognition.transfer import transfer_weights
 from keras_ds2.training.agreement import Agreement
 from keras_ds2.training.callbacks import FAULTS
@@ -59,10 +63,10 @@ def train_recipe(
     Args:
         recipe: what to train.
         output: the run folder: recipe, alphabet, configuration, weights, checkpoints, `log.csv`,
-            `tensorboard/`, `skipped.txt` with the utterances left out, and `faults.txt` with what
-            was passed over later; with `init_from`,
-            `initial_weights.json` with what was taken over; with `training.average_best`,
-            `best_epochs/` and `average.json`.
+            `tensorboard/`, `skipped.txt` with the utterances left out, `examples.jsonl` with those
+            trained on, which a run that goes on keeps to, and `faults.txt` with what was passed
+            over later; with `init_from`, `initial_weights.json` with what was taken over; with
+            `training.average_best`, `best_epochs/` and `average.json`.
         console: for progress; None for one on standard output.
         init_from: folder of another run whose best weights a new run begins with, as far as they
             fit (see `recognition.transfer`); a run that goes on does not read them again.
@@ -77,6 +81,7 @@ def train_recipe(
         DataServiceError: if `data.service` cannot be reached, or sends no batches any more.
         WorkerLost: if another worker has died.
         DataError, ManifestError, UnknownSymbolError: about the data.
+        ChangedDataError: if other data were trained on before.
         ValueError: if an utterance is longer than `training.batch_frames`.
         TrainingInterrupted, TrainingError, CheckpointError: see `training.trainer.train`.
     """
@@ -116,11 +121,16 @@ def _train(recipe, folder, init_from, console, strategy, agreement, service):
             f"training.batch_size: expected at least {replicas}, one utterance for each of the "
             f"{replicas} replicas that share a batch, received {training.batch_size}"
         )
-    source = None
+    source, kept = None, None
     if agreement.is_chief:
         check_output(folder, recipe)
         source = weights_source(folder, init_from)
-    built = build(recipe, console, strategy)
+        kept = examples_to_go_on_with(folder)
+    kept = agreement.from_chief(kept)  # the others need not see its folder
+    kept = None if kept is None else parse_examples(kept)
+    built = build(recipe, console, strategy, kept)
+    if kept is not None and built.front_end.is_measured and agreement.is_chief:
+        read_statistics(folder, built.front_end)
     _require_equal_data(built, agreement)
     size = _given(batch_size=training.batch_size, batch_frames=training.batch_frames)
     batching = {**size, **_given(num_buckets=training.num_buckets)}
@@ -153,6 +163,9 @@ def _train(recipe, folder, init_from, console, strategy, agreement, service):
         if transfer is not None:
             text = json.dumps(dataclasses.asdict(transfer), indent=1, ensure_ascii=False)
             write_text_atomically(folder / INITIAL, text + "\n")
+        if not has_begun(folder):
+            content = format_examples(built.utterances, built.train, built.skipped)
+            write_text_atomically(folder / EXAMPLES, content)
     if agreement.from_chief(transfer is not None):
         agreement.take_chiefs(built.model.variables)
 
@@ -341,12 +354,20 @@ def _report_data(built, batches, console):
         f"the largest, tried first: {rows} utterances x {frames} frames, {symbols} labels each",
         highlight=False,
     )
+    warn = warning(console)
     for skipped in built.skipped[:10]:
-        console.print(
-            f"  skipped {skipped}", style="yellow", highlight=False, markup=False, soft_wrap=True
-        )
+        warn(f"  skipped {skipped}")
     if len(built.skipped) > 10:
-        console.print(f"  ... all of them in {SKIPPED}", style="yellow", highlight=False)
+        warn(f"  ... all of them in {SKIPPED}")
+    if built.unread:
+        warn(
+            f"sound when this run began, now unreadable: {len(built.unread)} of them; each keeps "
+            "its place and is passed over there, or stops the run, as data.on_error says"
+        )
+    for unread in built.unread[:10]:
+        warn(f"  unreadable {unread}")
+    if len(built.unread) > 10:
+        warn(f"  ... and {len(built.unread) - 10} more")
 
 
 def _given(**values):

@@ -76,6 +76,26 @@ def write_configuration(
     write_text_atomically(folder / CONFIGURATION, json.dumps(content, indent=1) + "\n")
 
 
+def read_statistics(folder: Path, front_end: FeatureFrontEnd) -> None:
+    """Gives a front end the corpus's statistics that `write_configuration` wrote.
+
+    Args:
+        folder: of the run.
+        front_end: of the run's configuration, and `is_measured`.
+
+    Raises:
+        RunFolderError: if they cannot be read.
+    """
+    path = folder / FRONT_END_WEIGHTS
+    try:
+        _load_statistics(path, front_end)
+    except Exception as error:  # h5py raises many kinds over what it cannot read
+        raise RunFolderError(
+            f"{path}: the statistics that this run began with cannot be read ({error}); put the "
+            "file back, or name a new --output to begin anew"
+        ) from error
+
+
 def read_configuration(folder: str | os.PathLike) -> dict:
     """Reads what `write_configuration` wrote, without the weights.
 
@@ -109,8 +129,7 @@ def read_configuration(folder: str | os.PathLike) -> dict:
         _check_numbers(content["model"], folder / WEIGHTS)
         model = DeepSpeech2(**content["model"])
         if front_end.is_measured:
-            check_weights_file(folder / FRONT_END_WEIGHTS)
-            _holder(front_end).load_weights(folder / FRONT_END_WEIGHTS)
+            _load_statistics(folder / FRONT_END_WEIGHTS, front_end)
         usable = {key: content[key] for key in ("language", "ignore_spaces")}
         # Runs of earlier days do not name it.
         usable["primary"] = rates_in_order(content.get("primary", "wer"))[0]
@@ -160,6 +179,11 @@ def _check_numbers(values, weights):
             f"its model needs more than the {held} numbers that its weights can hold; check "
             + ", ".join(("units", "num_rnn_layers", "conv_filters", "conv_kernel_size", *single))
         )
+
+
+def _load_statistics(path, front_end):
+    check_weights_file(path)
+    _holder(front_end).load_weights(path)
 
 
 def _holder(front_end):

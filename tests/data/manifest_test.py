@@ -107,6 +107,13 @@ class TestReading:
         path = manifest(folder, line(text=None), line(text=""), line(text="kept"))
         assert [u.text for u in read_manifest(path, require_text=False)] == ["", "", "kept"]
 
+    def test_without_files(self, folder):
+        path = manifest(folder, line(audio_filepath="gone.wav"))
+        (utterance,) = read_manifest(path, require_files=False)
+        assert utterance.filepath == str(folder / "gone.wav")
+        (fault,) = faults(folder, line(duration=0), require_files=False)
+        assert "duration: expected" in fault
+
 
 class TestFaults:
     @pytest.mark.parametrize(

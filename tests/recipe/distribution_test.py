@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from keras_ds2.recipe import load_recipe
 from keras_ds2.recipe.train import train_recipe
+from keras_ds2.training.callbacks import TrainingInterrupted, ValidationScores
 from keras_ds2.training.cluster import Cluster
 from keras_ds2.training.distribution import DistributionError
 from keras_ds2.training.launcher import LOST, free_ports
@@ -104,6 +106,32 @@ def test_two_workers_end_as_one(recipe_file, one, tmp_path):
     }
     events = [sorted((run / "tensorboard").rglob("events*")) for run in (tmp_path / "run", one)]
     assert len(events[0]) == len(events[1])
+
+
+@pytest.mark.slow
+def test_two_workers_go_on_without_a_file_that_broke_as_one(recipe_file, tmp_path, monkeypatch):
+    """The chief has the run's folder and says what was trained on."""
+
+    def break_off(self, batch, logs=None):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    begun = tmp_path / "begun"
+    with monkeypatch.context() as patch:
+        patch.setattr(ValidationScores, "on_train_batch_end", break_off)
+        with pytest.raises(TrainingInterrupted):
+            train_recipe(load_recipe(recipe_file), begun, Console(file=io.StringIO()))
+    shutil.copytree(begun, tmp_path / "run")
+    broken = recipe_file.parent / "train_7.npy"
+    content = broken.read_bytes()
+    broken.unlink()
+    try:
+        train_recipe(load_recipe(recipe_file), begun, Console(file=io.StringIO()))
+        first, second = two_workers(recipe_file, tmp_path / "run")
+    finally:
+        broken.write_bytes(content)
+    assert_same_values(second, first, atol=0)
+    assert_same_run(tmp_path / "run", begun)
+    assert [float(row["unread"]) for row in log(begun)] == [1] * EPOCHS
 
 
 @pytest.mark.slow

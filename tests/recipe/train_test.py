@@ -1,5 +1,6 @@
 """A recipe trained into a run folder: whole, broken off and gone on with, and refused folders."""
 
+import contextlib
 import io
 import json
 import os
@@ -16,8 +17,10 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
+from keras_ds2.data.kept_examples import ChangedDataError, parse_examples
+from keras_ds2.data.manifest import ManifestError
 from keras_ds2.recipe import RecipeError, load_recipe
-from keras_ds2.recipe.build import DataError
+from keras_ds2.recipe.build import DataError, build
 from keras_ds2.recipe.output_folder import OutputError, check_output
 from keras_ds2.recipe.train import train_recipe
 from keras_ds2.recognition import Recognizer
@@ -100,6 +103,7 @@ class TestWholeRun:
             "best_epochs",
             "average.json",
             "skipped.txt",
+            "examples.jsonl",
             "log.csv",
             "checkpoints",
             "tensorboard",
@@ -159,8 +163,8 @@ class TestWholeRun:
         assert set(recognizer.transcribe(features_of("bad"))) <= set("abcd ")
 
 
-def run_broken_off(corpus, output, monkeypatch, steps, **changes):
-    """Trains, breaks off after so many steps, and goes on; returns as `run`."""
+def break_off(corpus, output, monkeypatch, steps, **changes):
+    """Trains and breaks off after so many steps."""
     done = []
 
     def count(self, batch, logs=None):
@@ -172,6 +176,11 @@ def run_broken_off(corpus, output, monkeypatch, steps, **changes):
         patch.setattr(ValidationScores, "on_train_batch_end", count)
         with pytest.raises(TrainingInterrupted):
             run(corpus, output, **changes)
+
+
+def run_broken_off(corpus, output, monkeypatch, steps, **changes):
+    """Trains, breaks off after so many steps, and goes on; returns as `run`."""
+    break_off(corpus, output, monkeypatch, steps, **changes)
     return run(corpus, output, **changes)
 
 
@@ -444,6 +453,172 @@ class TestFilesBrokenLater:
         assert saved.name == "iteration-000000015"
 
 
+LONGEST, SECOND = "train_7.npy", "train_3.npy"
+"""Of `corpus`: they come in the last batch of the first epoch, by length."""
+
+
+@pytest.fixture(scope="module")
+def broken_off(corpus, tmp_path_factory):
+    """The folder of a run that was broken off after its first step."""
+    folder = tmp_path_factory.mktemp("broken_off") / "run"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        break_off(corpus, folder, monkeypatch, 1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def broken_meanwhile(corpus, tmp_path_factory):
+    """A run without a break whose longest utterances broke at its first step."""
+    folder = tmp_path_factory.mktemp("broken_meanwhile") / "run"
+    with changed(corpus / LONGEST, corpus / SECOND), pytest.MonkeyPatch.context() as monkeypatch:
+        after_the_check(monkeypatch, lambda: break_longest(corpus))
+        return folder, *run(corpus, folder, **TWO_MAY_FAIL)
+
+
+TWO_MAY_FAIL = MappingProxyType({"data__max_error_share": 0.2})
+
+
+def break_longest(corpus):
+    (corpus / LONGEST).unlink()
+    (corpus / SECOND).write_bytes(b"")
+
+
+@contextlib.contextmanager
+def changed(*paths):
+    """Puts files back as they were."""
+    contents = [path.read_bytes() for path in paths]
+    try:
+        yield
+    finally:
+        for path, content in zip(paths, contents, strict=True):
+            path.write_bytes(content)
+
+
+class TestGoingOnWithOtherData:
+    def test_files_deleted_and_emptied_meanwhile_are_as_if_broken_in_training(
+        self, broken_off, broken_meanwhile, corpus, tmp_path
+    ):
+        output = tmp_path / "run"
+        shutil.copytree(broken_off, output)
+        unusable = corpus / "train_5.npy"
+        with changed(corpus / LONGEST, corpus / SECOND, unusable):
+            break_longest(corpus)
+            np.save(unusable, features_of("cad"))  # left out for good, repaired or not
+            history, screen = run(corpus, output, **TWO_MAY_FAIL)
+        assert "going on from epoch 1, step 2" in screen
+        assert "training on 11 utterances" in screen
+        assert "now unreadable: 2 of them" in screen
+        for line, name in ((8, LONGEST), (4, SECOND)):
+            for said in ("unreadable", "passed over:"):
+                assert screen.count(f"{said} {corpus}/train.jsonl:{line}: {corpus}/{name}: ") == 1
+        assert (output / "skipped.txt").read_bytes() == (broken_off / "skipped.txt").read_bytes()
+        assert [row["unread"] for row in history.rows] == [2] * EPOCHS
+        assert history.rows == broken_meanwhile[1].rows
+        for one, two in zip(best_weights(output), best_weights(broken_meanwhile[0]), strict=True):
+            np.testing.assert_array_equal(one, two)
+
+    def refused(self, corpus, output, message):
+        before = snapshot(output)
+        with pytest.raises(ChangedDataError, match=message) as caught:
+            run(corpus, output)
+        assert snapshot(output) == before
+        assert "Put the data back as they were to go on, or name a new --output" in str(
+            caught.value
+        )
+        assert str(caught.value).count("\n  ") == 1
+
+    def test_another_text_is_refused(self, broken_off, corpus):
+        manifest = corpus / "train.jsonl"
+        with changed(manifest):
+            manifest.write_text(manifest.read_text().replace('"bad cab"', '"cab bad"'))
+            self.refused(corpus, broken_off, rf"train\.jsonl:8: {LONGEST}: has another text")
+
+    def test_lines_removed_and_added_are_refused(self, broken_off, corpus):
+        manifest = corpus / "train.jsonl"
+        lines = manifest.read_text().splitlines(keepends=True)
+        with changed(manifest):
+            manifest.write_text("".join(lines[:7] + lines[8:]))
+            self.refused(corpus, broken_off, f"line 8: {LONGEST}: is no longer there")
+            manifest.write_text("".join([*lines, lines[3]]))
+            self.refused(corpus, broken_off, r"train\.jsonl:13: train_3\.npy: was not there before")
+
+    def test_another_recording_is_refused(self, broken_off, corpus):
+        with changed(corpus / LONGEST):
+            np.save(corpus / LONGEST, features_of("bad cabs"))
+            self.refused(corpus, broken_off, rf"train\.jsonl:8: {LONGEST}: had 42 frames, now 48")
+
+    def test_a_line_that_was_not_trained_on_may_go(self, broken_off, corpus):
+        manifest = corpus / "train.jsonl"
+        lines = manifest.read_text().splitlines(keepends=True)
+        kept = parse_examples((broken_off / "examples.jsonl").read_text())
+        with changed(manifest):
+            manifest.write_text("".join(lines[:5] + lines[6:]))
+            made = build(recipe(corpus), Console(file=io.StringIO()), kept=kept)
+        assert [each.utterance.line for each in made.train] == list(range(1, 12))
+        assert (made.skipped, made.unread) == ([], [])
+
+    def test_a_finished_run_needs_no_file_of_them(self, whole, corpus, tmp_path, monkeypatch):
+        def no_training(*arguments, **options):
+            raise AssertionError("trained again")
+
+        shutil.copytree(whole[0], tmp_path / "run")
+        monkeypatch.setattr("keras.Model.fit", no_training)
+        with changed(corpus / LONGEST):
+            (corpus / LONGEST).unlink()
+            history, _ = run(corpus, tmp_path / "run")
+        assert history.rows == whole[1].rows
+
+        # A run of earlier days has kept nothing, and goes on as it did.
+        (tmp_path / "run" / "examples.jsonl").unlink()
+        history, _ = run(corpus, tmp_path / "run")
+        assert history.rows == whole[1].rows
+        assert not (tmp_path / "run" / "examples.jsonl").exists()
+        with changed(corpus / LONGEST):
+            (corpus / LONGEST).unlink()
+            with pytest.raises(ManifestError, match="no such file"):
+                run(corpus, tmp_path / "run")
+
+    def test_damaged_files_of_the_run_are_told(self, broken_off, corpus, tmp_path):
+        output = tmp_path / "run"
+        shutil.copytree(broken_off, output)
+        (output / "front_end.weights.h5").write_bytes(b"")
+        with pytest.raises(RunFolderError, match=r"front_end\.weights\.h5: the statistics"):
+            run(corpus, output)
+        (output / "examples.jsonl").write_text('{"line": 1}\n')
+        with pytest.raises(OutputError, match=r"examples\.jsonl: cannot be read \(line 1: "):
+            run(corpus, output)
+
+    @pytest.mark.slow
+    def test_stop_is_before_the_batch_and_nothing_is_lost(
+        self, broken_off, whole, corpus, tmp_path
+    ):
+        output = tmp_path / "run"
+        shutil.copytree(broken_off, output)
+        with changed(corpus / LONGEST):
+            (corpus / LONGEST).unlink()
+            with pytest.raises(TrainingError, match=r"epoch 1: 1 utterances .*expected none"):
+                run(corpus, output, data__on_error="stop")
+        history, screen = run(corpus, output)
+        assert "going on from epoch 1, step 3" in screen
+        assert history.rows == whole[1].rows
+        for one, two in zip(best_weights(output), best_weights(whole[0]), strict=True):
+            np.testing.assert_array_equal(one, two)
+
+    @pytest.mark.slow
+    def test_without_a_checkpoint_it_begins_with_the_data_as_they_are(
+        self, broken_off, corpus, tmp_path
+    ):
+        output = tmp_path / "run"
+        shutil.copytree(broken_off, output)
+        shutil.rmtree(output / "checkpoints")
+        with changed(corpus / LONGEST):
+            (corpus / LONGEST).write_bytes(b"")
+            _, screen = run(corpus, output)
+        assert "training on 10 utterances" in screen
+        kept = parse_examples((output / "examples.jsonl").read_text())
+        assert [each.line for each in kept if each.frames is None] == [6, 8]
+
+
 class TestBatchesThatAreNotFinite:
     """The normalised features of one utterance are too large for the model's numbers."""
 
@@ -549,7 +724,10 @@ class TestRefused:
     def test_a_run_with_another_alphabet(self, whole, corpus):
         manifest = corpus / "train.jsonl"
         text = manifest.read_text()
-        manifest.write_text(text.replace('"dad"', '"def"'))
+        # The sixth utterance, which was unusable: what is trained on stays as it was.
+        lines = text.splitlines(keepends=True)
+        lines[5] = lines[5].replace('"cad"', '"def"')
+        manifest.write_text("".join(lines))
         try:
             self.refused(corpus, whole[0], "transcripts have changed since this run began")
         finally:
