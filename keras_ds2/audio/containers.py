@@ -30,6 +30,8 @@ _OTHER_FORMATS = (  # (offset of the mark, the mark, what it is)
 )
 _LARGEST_OGG_PAGE = 27 + 255 + 255 * 255
 _UNSTATED_WAV_SIZE = 0xFFFFFFFF  # written by programs that stream to a pipe
+_HIGHEST_RATE = 384_000  # Hz; resampling takes memory and time by the rate, however short the file
+MOST_WAV_CHUNKS = 1000  # before the samples
 
 # Layer III: by MPEG version bits (0 = 2.5, 1 = reserved, 2 = 2, 3 = 1).
 _MP3_RATES = ((11025, 12000, 8000), (0, 0, 0), (22050, 24000, 16000), (44100, 48000, 32000))
@@ -42,7 +44,7 @@ class Header(NamedTuple):
 
     Attributes:
         audio_format: int32, one of UNKNOWN, WAV, FLAC, MP3, VORBIS.
-        sampling_rate: int32, Hz.
+        sampling_rate: int32, Hz, from 1 to 384 000.
         channels: int32.
         encoding: int32, WAV: index into `WAV_ENCODINGS`; FLAC: bits per sample; otherwise 0.
         start: int64, byte at which the samples (WAV) or the stream (others) begin.
@@ -91,13 +93,21 @@ def read_header(content) -> Header:
         branch, [lambda parse=parse: tuple(parse(content, start)) for parse in parsers]
     )
     header = Header(*fields)
+    rate = header.sampling_rate
     fault = _first(
         (tf.strings.length(content) == 0, f"the file is empty; {_GET_AGAIN}"),
         (header.fault != b"", header.fault),
-        (header.sampling_rate <= 0, "its header states a sampling rate of 0 Hz; " + _GET_AGAIN),
+        (
+            (rate <= 0) | (rate > _HIGHEST_RATE),
+            _say(
+                "its header states a sampling rate of {} Hz, expected 1 to "
+                f"{_HIGHEST_RATE} Hz; {_GET_AGAIN}",
+                rate,
+            ),
+        ),
         (header.channels <= 0, "its header states no channels; " + _GET_AGAIN),
     )
-    return header._replace(fault=fault)
+    return header._replace(sampling_rate=tf.cast(rate, tf.int32), fault=fault)
 
 
 def _unknown(content, start):
@@ -124,10 +134,11 @@ def _wav(content, start):
         return following, fmt, tf.where(found, position + 8, data), tf.where(found, chunk, size)
 
     nowhere = tf.constant(-1, tf.int64)
-    _, fmt, data, stated = tf.while_loop(
+    behind, fmt, data, stated = tf.while_loop(
         lambda position, fmt, data, size: (data < 0) & (position + 8 <= length),
         search,
         (start + 12, nowhere, nowhere, tf.constant(0, tf.int64)),
+        maximum_iterations=MOST_WAV_CHUNKS + 1,
     )
     fields = _bytes(content, tf.maximum(fmt, 0), 26)
     tag = _little(fields[0:2])
@@ -138,6 +149,10 @@ def _wav(content, start):
     present = tf.maximum(length - data, 0)
     size = tf.where(stated == _UNSTATED_WAV_SIZE, present, stated)
     fault = _first(
+        (
+            (data < 0) & (behind + 8 <= length),
+            f"WAV with more than {MOST_WAV_CHUNKS} chunks before its samples; {_GET_AGAIN}",
+        ),
         ((fmt < 0) | (data < 0), f"truncated WAV: it ends before its samples; {_GET_AGAIN}"),
         (
             ~tf.reduce_any(matches),
@@ -270,8 +285,14 @@ def _after_id3(content):
 
 
 def _header(audio_format, sampling_rate, channels, encoding, start, size, fault):
-    small = [tf.cast(v, tf.int32) for v in (audio_format, sampling_rate, channels, encoding)]
-    return Header(*small, tf.cast(start, tf.int64), tf.cast(size, tf.int64), fault)
+    audio_format, channels, encoding = (
+        tf.cast(value, tf.int32) for value in (audio_format, channels, encoding)
+    )
+    # A rate may be stated that int32 does not hold: `read_header` refuses it.
+    sampling_rate, start, size = (
+        tf.cast(value, tf.int64) for value in (sampling_rate, start, size)
+    )
+    return Header(audio_format, sampling_rate, channels, encoding, start, size, fault)
 
 
 def _first(*cases):

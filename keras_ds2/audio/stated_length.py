@@ -8,13 +8,20 @@ as in `containers.py`.
 import dataclasses
 import re
 
+from keras_ds2.audio.containers import MOST_WAV_CHUNKS
+
 _ID3_HEAD = 10
-_MP3_FRAME = re.compile(rb"\xff[\xe2-\xff]")
 _MP3_RATES = {0: (11025, 12000, 8000), 2: (22050, 24000, 16000), 3: (44100, 48000, 32000)}
 _MP3_KBPS = {
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+_MP3_SECOND = bytes([0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB])  # layer III of a version that there is
+_MP3_THIRD = bytes(byte for byte in range(256) if 0 < byte >> 4 < 15 and byte >> 2 & 3 < 3)
+_MP3_FRAME = re.compile(
+    b"\xff[%b][%b]." % (re.escape(_MP3_SECOND), re.escape(_MP3_THIRD)), re.DOTALL
+)
+_MP3_WINDOW = 2**18  # bytes searched at a time: Python's other threads wait for a search to end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +80,9 @@ def _little(content, start, count):
 
 def _wav(content):
     position, layout = 12, None
-    while position + 8 <= len(content):
+    for _ in range(MOST_WAV_CHUNKS + 1):
+        if position + 8 > len(content):
+            break
         name, size = content[position : position + 4], _little(content, position + 4, 4)
         if name == b"fmt ":
             fields = content[position + 8 : position + 24]
@@ -120,32 +129,36 @@ def _vorbis(content):
 
 def _mp3(content):
     """Every frame counts, behind damaged bytes too, since the decoder looks for the next one."""
-    samples = position = channels = rate = 0
-    while True:
-        size, found_samples, found_rate, found_channels = _mp3_frame(
-            content[position : position + 4]
-        )
-        if not size:
-            found = _MP3_FRAME.search(content, position + 1)
-            if found is None:
-                break
-            position = found.start()
-            continue
+    samples = channels = rate = 0
+    found = _next_mp3_frame(content, 0)
+    while found is not None:
+        _, second, third, fourth = content[found : found + 4]
+        size, found_samples, found_rate = _MP3_FRAMES[second, third]
         samples += found_samples
-        rate, channels = min(rate or found_rate, found_rate), max(channels, found_channels)
-        position += size
+        rate = min(rate or found_rate, found_rate)
+        channels = max(channels, 1 if fourth >> 6 == 3 else 2)
+        found = _next_mp3_frame(content, found + size)
     return StatedLength(samples, channels, rate)
 
 
-def _mp3_frame(head):
-    """Size in bytes, samples, rate and channels; zeros where there is no frame of layer III."""
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
-        return 0, 0, 0, 0
-    version, kbps, rate = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3
-    if version == 1 or kbps in (0, 15) or rate == 3:
-        return 0, 0, 0, 0
+def _next_mp3_frame(content, position):
+    while position + 4 <= len(content):
+        found = _MP3_FRAME.search(content, position, position + _MP3_WINDOW)
+        if found is not None:
+            return found.start()
+        position += _MP3_WINDOW - 3
+    return None
+
+
+def _mp3_frame(second, third):
+    """Size in bytes, samples and rate of a frame with these bytes in its head."""
+    version = second >> 3 & 3
     is_first = version == 3
-    rate = _MP3_RATES[version][rate]
-    size = (144 if is_first else 72) * _MP3_KBPS[is_first][kbps] * 1000 // rate
-    samples = 1152 if is_first else 576
-    return size + (head[2] >> 1 & 1), samples, rate, 1 if head[3] >> 6 == 3 else 2
+    rate = _MP3_RATES[version][third >> 2 & 3]
+    size = (144 if is_first else 72) * _MP3_KBPS[is_first][third >> 4] * 1000 // rate
+    return size + (third >> 1 & 1), 1152 if is_first else 576, rate
+
+
+_MP3_FRAMES = {
+    (second, third): _mp3_frame(second, third) for second in _MP3_SECOND for third in _MP3_THIRD
+}

@@ -1,5 +1,6 @@
 """Every format in, one waveform out; every fault named."""
 
+import re
 import struct
 
 import numpy as np
@@ -7,7 +8,14 @@ import pytest
 import tensorflow as tf
 import tensorflow_io as tfio
 
-from keras_ds2.audio.io import AudioError, decode_audio, is_silent, load_audio, read_audio
+from keras_ds2.audio.io import (
+    AudioError,
+    decode_audio,
+    is_silent,
+    load_audio,
+    read_audio,
+    read_audio_file,
+)
 from tests.audio.made_up_audio import chunk, silent_mp3, tone, tone_mp3, wav, with_id3
 
 RATE = 16000
@@ -238,6 +246,33 @@ class TestFaults:
     def test_rate_of_zero(self):
         with pytest.raises(AudioError, match="sampling rate of 0 Hz"):
             read_audio(wav(TONE, 0), RATE)
+
+    @pytest.mark.parametrize("rate", [384_001, 40_000_003, 2**31 - 1, 2**31, 2**32 - 1])
+    def test_a_rate_that_would_fill_the_memory(self, rate, tmp_path):
+        path = tmp_path / "fast.wav"
+        content = wav(TONE[:100], RATE)
+        path.write_bytes(content[:24] + struct.pack("<I", rate) + content[28:])
+        says = f"{path}: its header states a sampling rate of {rate} Hz, expected 1 to 384000 Hz"
+        with pytest.raises(AudioError, match=re.escape(says)):
+            read_audio_file(path)
+
+    @pytest.mark.parametrize("name", ["flac", "vorbis"])
+    def test_such_a_rate_in_other_formats(self, name):
+        content = bytearray(flac(TONE, RATE) if name == "flac" else vorbis(TONE, RATE))
+        if name == "flac":
+            content[18:21] = b"\xff\xff\xf0"
+        else:
+            place = content.index(b"\x01vorbis") + 12
+            content[place : place + 4] = b"\xff" * 4
+        with pytest.raises(AudioError, match="sampling rate of"):
+            read_audio_file(bytes(content))
+
+    def test_wav_of_nothing_but_chunks(self):
+        content = wav(TONE, RATE, before=b"junk\0\0\0\0" * 999)
+        assert len(read_audio(content, RATE)) == len(TONE)
+        content = wav(TONE, RATE, before=b"junk\0\0\0\0" * 1000)
+        with pytest.raises(AudioError, match="more than 1000 chunks before its samples"):
+            read_audio(content, RATE)
 
     def test_samples_that_are_not_numbers(self):
         with pytest.raises(AudioError, match="samples that are not numbers"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow_io as tfio
 
+from keras_ds2.audio import stated_length as module
 from keras_ds2.audio.io import read_audio_file
 from keras_ds2.audio.stated_length import stated_length
 from tests.audio.made_up_audio import silent_mp3, tone, tone_mp3, wav
@@ -29,6 +30,7 @@ FILES = {
     "mp3": tone_mp3(),
     "mp3 behind a tag": b"ID3\x04\0\0\0\0\0\x05aaaaa" + silent_mp3(7),
     "mp3 with junk amid": silent_mp3(3) + bytes(100) + silent_mp3(4),
+    "wav, many chunks": wav(SOUND, 16000, before=b"junk\0\0\0\0" * 900),
 }
 
 
@@ -70,3 +72,30 @@ def test_what_is_cut_anywhere_is_read_without_an_error(name):
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"OggS" * 50, b"\xff" * 500, bytes(999)])
 def test_what_is_no_audio_has_no_samples(content):
     assert stated_length(content).samples == 0
+
+
+@pytest.mark.parametrize("junk", range(2**18 - 9, 2**18 + 9))
+def test_no_junk_is_so_long_that_a_frame_behind_it_goes_uncounted(junk):
+    stated = stated_length(
+        silent_mp3(3) + b"\xff\xe2" * (junk // 2) + bytes(junk % 2) + silent_mp3(4)
+    )
+    assert stated.samples == 7 * 1152
+
+
+def test_a_search_holds_up_other_threads_for_no_more_than_a_window(monkeypatch):
+    searched = []
+
+    class Counted:
+        def search(self, content, start, end):
+            searched.append(end - start)
+            return pattern.search(content, start, end)
+
+    pattern = module._MP3_FRAME
+    monkeypatch.setattr(module, "_MP3_FRAME", Counted())
+    assert stated_length(b"\xff\xe2" * 2**20).samples == 0
+    assert max(searched) <= 2**18
+    assert sum(searched) <= 2**21 + 3 * len(searched) + 2**18
+
+
+def test_chunks_are_followed_only_so_far():
+    assert stated_length(wav(SOUND, 16000, before=b"junk\0\0\0\0" * 1001)).samples == 0
