@@ -1,5 +1,6 @@
 """Whatever a client does, it is let go for a reason, and the others are served."""
 
+import asyncio
 import concurrent.futures
 import contextlib
 import json
@@ -13,9 +14,11 @@ import pytest
 import tensorflow_io as tfio
 
 from keras_ds2.serving.limits import Limits
+from keras_ds2.serving.live_connection import LiveConnection
 from tests.audio.made_up_audio import wav
 from tests.serving.made_up_server import (
     END,
+    PATIENCE,
     START,
     ask,
     closed,
@@ -63,6 +66,13 @@ UPGRADE = (
     b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
+
+
+def at_the_server(server):
+    """The protocol of the one connection there is, when it is there."""
+    wait_until(lambda: server.server_state.connections)
+    (protocol,) = server.server_state.connections
+    return protocol
 
 
 def upgrade(connection, *frames):
@@ -292,13 +302,74 @@ def test_a_client_that_never_reads_holds_up_nobody_and_is_let_go():
         upgrade(connection, frame(1, json.dumps(START).encode()))
         wait_until(lambda: opened)
         # As when more was written to it than the system keeps for who does not read.
-        (protocol,) = server.server_state.connections
+        protocol = at_the_server(server)
         protocol.loop.call_soon_threadsafe(protocol.pause_writing)
         connection.sendall(frame(2, SPEECH.tobytes()))
         assert transcript(server, SPEECH)["text"] == TEXT
         wait_until(lambda: not service_of(server)._inside)
         wait_until(lambda: not server.server_state.connections)
         assert opened[0]._closed
+
+
+def test_pings_pile_up_no_answers_for_who_reads_nothing(server):
+    with raw(server) as connection:
+        upgrade(connection)
+        protocol = at_the_server(server)
+        protocol.loop.call_soon_threadsafe(protocol.pause_writing)
+        pings = frame(9, b"?") * 1000
+        connection.sendall(pings + frame(1, json.dumps(START).encode()))
+        wait_until(lambda: service_of(server)._inside)  # so the pings were read
+        assert protocol.transport.get_write_buffer_size() == 0
+        connection.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            connection.recv(1)
+        protocol.loop.call_soon_threadsafe(protocol.resume_writing)
+        connection.settimeout(60)
+        assert b"ready" in connection.recv(2**16)
+
+
+def test_who_asks_for_files_and_reads_none_is_let_go():
+    with serving(send_seconds=0.3) as server, raw(server) as connection:
+        protocol = at_the_server(server)
+        protocol.loop.call_soon_threadsafe(protocol.pause_writing)
+        connection.sendall(b"GET /page.js HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        wait_until(lambda: not server.server_state.connections)
+        wait_until(lambda: not server.server_state.tasks)
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (b"X: " + b"a" * 9000, b"431"),
+        (b"\r\n".join(b"X%d: 1" % number for number in range(130)), b"431"),
+        (b"Content-Length: 5", b""),
+        (b"Transfer-Encoding: chunked", b""),
+        (b"Sec-WebSocket-Key: again", b"400"),
+    ],
+)
+def test_an_upgrade_that_is_none_is_answered_and_closed(server, header, status):
+    with raw(server) as connection:
+        connection.settimeout(20)  # less than `idle_seconds`
+        connection.sendall(UPGRADE.removesuffix(b"\r\n") + header + b"\r\n\r\n")
+        answer = b""
+        while piece := connection.recv(2**16):
+            answer += piece
+    assert answer[9:12] == status
+    wait_until(lambda: not server.server_state.connections)
+
+
+def test_an_upgrade_that_nobody_accepts_is_let_go(monkeypatch):
+    async def never(self):
+        await asyncio.sleep(PATIENCE)
+
+    monkeypatch.setattr(LiveConnection, "run", never)
+    with serving(idle_seconds=0.3) as server, raw(server) as connection:
+        connection.sendall(UPGRADE)
+        at_the_server(server)
+        wait_until(lambda: not server.server_state.connections)
+        for task in list(server.server_state.tasks):
+            at = task.get_loop()
+            at.call_soon_threadsafe(task.cancel)
 
 
 class TestCrowds:
