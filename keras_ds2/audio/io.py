@@ -39,6 +39,8 @@ __all__ = [
 
 _NO_SAMPLES = "it holds no samples; get or record the file again"
 _NOT_NUMBERS = "it holds samples that are not numbers (NaN or infinity); write the file again"
+_FAR_TOO_LOUD = "it holds samples of more than 2**32 times full scale; write the file again"
+_LOUDEST = 2.0**32  # floats of 32-bit integers that nobody scaled; their squares are finite
 
 
 class AudioError(ValueError):
@@ -182,7 +184,9 @@ def _decode(content):
     )
     waveform = tf.ensure_shape(waveform, [None])
     numbers = tf.reduce_all(tf.math.is_finite(waveform))
-    fault = tf.where(tf.size(waveform) == 0, _NO_SAMPLES, tf.where(numbers, "", _NOT_NUMBERS))
+    loud = tf.reduce_any(tf.abs(waveform) > _LOUDEST)
+    fault = tf.where(numbers, tf.where(loud, _FAR_TOO_LOUD, ""), _NOT_NUMBERS)
+    fault = tf.where(tf.size(waveform) == 0, _NO_SAMPLES, fault)
     fault = tf.where(header.fault == b"", fault, header.fault)
     return waveform, header._replace(fault=fault)
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import sys
 import time
@@ -153,7 +154,7 @@ def stream_source(
         AudioError, FeaturesError: if the file cannot be read.
         StreamingError, ValueError: see `recognizer.stream`; bytes that are no whole samples.
     """
-    session = recognizer.stream(chunk_ms=chunk_ms, endpoint_ms=endpoint_ms)
+    session = recognizer.stream(chunk_ms=chunk_ms, endpoint_ms=endpoint_ms, loudest=math.inf)
     size = session.step.chunk_shape[0]
     if source == "-":
         if len(session.step.chunk_shape) > 1:

@@ -13,7 +13,7 @@ from keras_ds2.decoding import GreedyDecoder, Hypothesis
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.models.deep_speech_2 import DeepSpeech2
 from keras_ds2.recognition.run_folder import WEIGHTS, RunFolderError, read_configuration
-from keras_ds2.streaming import StreamingSession, StreamingStep
+from keras_ds2.streaming import StreamingError, StreamingSession, StreamingStep
 from keras_ds2.text.alphabet import Alphabet
 from keras_ds2.weights_file import check_weights_file
 
@@ -49,7 +49,8 @@ class Recognizer:
         model: trained.
         front_end: the one it was trained with.
         alphabet: the one it was trained with.
-        decoder: None for `GreedyDecoder`.
+        decoder: None for `GreedyDecoder`. One of your own streams if it has a method `stream()`,
+            which gives a fresh reader with the face of `streaming.greedy.GreedyStream`.
         precision: "float32" or "int16", of the recurrent weights of streams: see `StreamingStep`.
 
     Example:
@@ -156,6 +157,7 @@ class Recognizer:
         chunk_ms: float | None = None,
         endpoint_ms: float | None = None,
         state: bytes | None = None,
+        loudest: float | None = None,
     ) -> StreamingSession:
         """Starts to listen: samples in as they come, text out as it settles.
 
@@ -169,12 +171,15 @@ class Recognizer:
             endpoint_ms: float > 0, of silence after speech that make an endpoint; None for
                 `StreamingSession`'s.
             state: what `to_bytes` of a session of the same model gave, to go on from.
+            loudest: float > 0, samples further from 0 are refused; None for `StreamingSession`'s,
+                `math.inf` to take what files hold, as `transcribe` does.
 
         Returns:
             A `StreamingSession`.
 
         Raises:
-            StreamingError: for a bidirectional model, or features that need a whole utterance.
+            StreamingError: for a bidirectional model, features that need a whole utterance, or a
+                decoder that does not stream.
             ValueError: for another rate, a state of something else, or an unknown precision.
 
         Example:
@@ -195,13 +200,15 @@ class Recognizer:
                 f"sampling_rate: expected the model's {expected} Hz, received {sampling_rate!r}; "
                 "record at that rate, or resample before accept"
             )
+        decoder = self._stream_decoder()
         if chunk_ms not in self._steps:
             given = {} if chunk_ms is None else {"chunk_ms": chunk_ms}
             self._steps[chunk_ms] = StreamingStep(
                 self.model, self.front_end, precision=self.precision, **given
             )
-        given = {} if endpoint_ms is None else {"endpoint_ms": endpoint_ms}
-        session = StreamingSession(self._steps[chunk_ms], self.alphabet, **given)
+        given = {"endpoint_ms": endpoint_ms, "loudest": loudest}
+        given = {name: value for name, value in given.items() if value is not None}
+        session = StreamingSession(self._steps[chunk_ms], self.alphabet, decoder=decoder, **given)
         if state is not None:
             session.restore(state)
         return session
@@ -232,6 +239,17 @@ class Recognizer:
                 f"{self.front_end.window_ms:g} ms"
             )
         return waveform
+
+    def _stream_decoder(self):
+        """A fresh decoder for a session, None for the session's own: what `decoder` would say."""
+        if hasattr(self.decoder, "stream"):
+            return self.decoder.stream()
+        if type(self.decoder) is GreedyDecoder:
+            return None
+        raise StreamingError(
+            f"decoder: {type(self.decoder).__name__} reads whole recordings and cannot stream: it "
+            "has no method stream(); take GreedyDecoder, or give it one"
+        )
 
     def _read_features(self, source):
         if isinstance(source, str | os.PathLike):

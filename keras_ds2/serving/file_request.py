@@ -1,6 +1,7 @@
 """`POST /v1/transcribe`: a file in, its text out."""
 
 import asyncio
+import math
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -128,7 +129,7 @@ async def _streamed(waveform, service):
             result.set_result(event)
 
     stream = service.dispatch.open(
-        service.recognizer.stream(chunk_ms=service.chunk_ms),
+        service.recognizer.stream(chunk_ms=service.chunk_ms, loudest=math.inf),
         lambda event: loop.call_soon_threadsafe(told, event),
     )
     piece = int(service.most_waiting_seconds * service.sampling_rate)

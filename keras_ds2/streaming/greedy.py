@@ -103,14 +103,26 @@ class GreedyStream:
         Raises:
             ValueError: if it is none, or of another alphabet.
         """
+        for name, expected in self.state().items():
+            found = state[name]
+            if (found.dtype, found.shape[1:]) != (expected.dtype, expected.shape[1:]) or (
+                found.ndim != expected.ndim
+            ):
+                raise ValueError(
+                    f"state: {name}: expected {expected.dtype} of {expected.ndim} axes, received "
+                    f"{found.dtype} of shape {found.shape}"
+                )
+        steps, last, log_prob = int(state["steps"]), int(state["last"]), float(state["log_prob"])
         ids = state["symbols"][:, 0]
-        if len(ids) and not (ids.min() > BLANK and ids.max() < len(self.alphabet)):
+        known = np.append(ids, last or 1)
+        if not (known.min() > BLANK and known.max() < len(self.alphabet)):
             raise ValueError(
                 f"state: symbols: expected ids from 1 to {len(self.alphabet) - 1}; it is another "
                 "alphabet's"
             )
+        order = np.concatenate([[0], state["symbols"][:, 1:].ravel(), [steps]])
+        if (np.diff(order) < 0).any() or (len(ids) and order[-2] == steps):
+            raise ValueError(f"state: symbols: expected steps in order, from 0 to {steps - 1}")
         rows = zip(state["symbols"].tolist(), state["symbol_log_probs"].tolist(), strict=True)
-        symbols = [Symbol(*row, log_prob) for row, log_prob in rows]
-        numbers = int(state["steps"]), int(state["last"]), float(state["log_prob"])
-        self.steps, self._last, self._log_prob = numbers
-        self.symbols = symbols
+        self.symbols = [Symbol(*row, probability) for row, probability in rows]
+        self.steps, self._last, self._log_prob = steps, last, log_prob

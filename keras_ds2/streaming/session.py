@@ -12,7 +12,6 @@ from keras_ds2.streaming.step import END_UNKNOWN, StreamingStep
 from keras_ds2.streaming.words import Word, ends_word, words_of
 from keras_ds2.text.alphabet import Alphabet
 
-_LOUDEST = 2.0
 _CHUNKS_A_SLICE = 64
 
 
@@ -65,6 +64,8 @@ class StreamingSession:
         alphabet: the one the model was trained with.
         endpoint_ms: float > 0, of silence after speech that make an `endpoint`.
         decoder: a fresh one for this session, with the face of `GreedyStream`; None for that.
+        loudest: float > 0; samples further from 0 are refused, as integers that nobody divided by
+            their full scale. `math.inf` for what a file states to be its samples.
 
     Example:
         >>> session = recognizer.stream()
@@ -74,13 +75,21 @@ class StreamingSession:
     """
 
     def __init__(
-        self, step: StreamingStep, alphabet: Alphabet, endpoint_ms: float = 800.0, decoder=None
+        self,
+        step: StreamingStep,
+        alphabet: Alphabet,
+        endpoint_ms: float = 800.0,
+        decoder=None,
+        loudest: float = 2.0,
     ):
         if not endpoint_ms > 0:
             raise ValueError(f"endpoint_ms: expected ms > 0, received {endpoint_ms!r}")
+        if not loudest > 0:
+            raise ValueError(f"loudest: expected a number > 0, received {loudest!r}")
         self.step = step
         self.alphabet = alphabet
         self.endpoint_ms = float(endpoint_ms)
+        self.loudest = float(loudest)
         self._decoder = GreedyStream(alphabet) if decoder is None else decoder
         self._stable, self._num_stable = "", 0
         self._state = step.initial_state()
@@ -236,18 +245,59 @@ class StreamingSession:
             part, _, key = name.partition(".")
             parts.setdefault(part, {})[key] = array
         self.step.check_state(parts["step"])
+        before = self._decoder.state()
         try:
-            pending = parts["session"]["pending"].astype(np.float32)
-            heard = int(parts["session"]["heard"])
-            finished = bool(parts["session"]["finished"])
-            if pending.shape[1:] != self._pending.shape[1:] or not np.isfinite(pending).all():
-                raise ValueError(f"state: pending: expected finite samples, not {pending.shape}")
+            own = {name: parts["session"][name] for name in ("pending", "heard", "finished")}
+            self._check_own(own)
+            pending, heard, finished = own["pending"], int(own["heard"]), bool(own["finished"])
+            self._check_heard(parts["step"], len(pending), heard, finished)
             self._decoder.restore(parts["decoder"])
-        except (KeyError, TypeError, IndexError) as error:
+            self._check_read(parts["step"], heard, finished)
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
+            self._decoder.restore(before)
+            if isinstance(error, ValueError):
+                raise
             raise ValueError(f"state: an array is missing or damaged: {error}") from error
         self._state, self._pending = parts["step"], pending
         self._heard, self._finished = heard, finished
         self._stable, self._num_stable = "", 0
+
+    def _check_own(self, own):
+        kinds = {"pending": (np.float32, self._pending.shape[1:]), "heard": (np.int64, ())}
+        kinds["finished"] = (np.bool_, ())
+        for name, (dtype, shape) in kinds.items():
+            found = own[name]
+            found_shape = found.shape[1:] if name == "pending" else found.shape
+            if found.dtype != dtype or found_shape != shape:
+                raise ValueError(
+                    f"state: {name}: expected {np.dtype(dtype)} of shape {shape}, received "
+                    f"{found.dtype} of {found.shape}"
+                )
+        if not np.isfinite(own["pending"]).all():
+            raise ValueError("state: pending: expected finite samples")
+
+    def _check_heard(self, state, num_pending, heard, finished):
+        """What was heard is what the step has taken and what is pending."""
+        step = self.step
+        taken = int(state["frames"][0]) * (step.chunk_shape[0] // step.chunk_frames)
+        least = most = taken + num_pending
+        if finished and not num_pending:  # the last chunk was filled up, and zeros followed it
+            least = 0
+        if not least <= heard <= most:
+            raise ValueError(
+                f"state: heard: {heard} disagrees with {taken} samples or frames that were "
+                f"computed and {num_pending} that are pending"
+            )
+
+    def _check_read(self, state, heard, finished):
+        """The decoder has read the steps that the step has given, and no others."""
+        given = max(self.step.first_step(state), 0)
+        if finished:
+            given = min(given, int(self.step.steps_of(self.step.front_end.frames(heard))))
+        if self._decoder.steps != given:
+            raise ValueError(
+                f"state: decoder: it has read {self._decoder.steps} steps, expected {given}"
+            )
 
     def _frames(self):
         return int(self.step.front_end.frames(self._heard))
@@ -289,7 +339,7 @@ class StreamingSession:
             raise ValueError(f"{what}: expected {known}, received {samples.dtype}")
         if not np.isfinite(samples).all():
             raise ValueError(f"{what}: expected finite values, received NaN or infinity")
-        if what == "samples" and samples.size and np.abs(samples).max() > _LOUDEST:
+        if what == "samples" and samples.size and np.abs(samples).max() > self.loudest:
             raise ValueError(
                 "samples: expected float in [-1, 1], received "
                 f"{samples[np.abs(samples).argmax()]:g}; divide integers by their full scale"

@@ -152,7 +152,7 @@ class StreamingStep:
 
         Raises:
             ValueError: if an array is missing, left over, or has another shape, type or no finite
-                values.
+                values, or its frames are no whole steps.
         """
         expected = self.initial_state()
         if set(state) != set(expected):
@@ -167,6 +167,12 @@ class StreamingStep:
                 )
             if not np.isfinite(found).all():
                 raise ValueError(f"state: {name}: expected finite values")
+        frames = int(np.asarray(state["frames"])[0])
+        if frames < 0 or frames % self._frames_per_step:
+            raise ValueError(
+                f"state: frames: expected a multiple of {self._frames_per_step} >= 0, received "
+                f"{frames}"
+            )
 
     def __call__(self, state, chunk, length, active):
         """Advances a batch by a chunk.

@@ -278,6 +278,13 @@ class TestFaults:
         with pytest.raises(AudioError, match="samples that are not numbers"):
             read_audio(wav([0.0, np.nan], RATE, bits=32, is_float=True), RATE)
 
+    def test_samples_past_full_scale_are_read_as_they_are_up_to_a_point(self):
+        for loud in (3.0, -(2.0**32)):
+            content = wav([0.0, loud], RATE, bits=32, is_float=True)
+            assert read_audio(content, RATE).tolist() == [0.0, loud]
+        with pytest.raises(AudioError, match=r"more than 2\*\*32 times full scale"):
+            read_audio(wav([0.0, 1e30], RATE, bits=32, is_float=True), RATE)
+
     @pytest.mark.parametrize(
         "content", [b"hello, this is a text file\n" * 50, bytes(1000), b"\xff\xfe" + b"a\0" * 500]
     )

@@ -45,6 +45,13 @@ def test_a_file_and_a_pipe_give_the_recordings_text(wav_file):
     assert expected.startswith(reports[-1][1].stable)
 
 
+def test_a_file_may_be_louder_than_full_scale(tmp_path):
+    path = tmp_path / "loud.wav"
+    path.write_bytes(wav(9 * PCM / 32768, RATE, bits=32, is_float=True))
+    final, _ = text_of(str(path))
+    assert final.text == recognizer(KIND).transcribe(path) != ""
+
+
 def test_features_come_from_a_file_alone(tmp_path):
     features = heard("precomputed_running", 60)
     np.save(tmp_path / "f.npy", features)

@@ -126,6 +126,13 @@ class TestTranscribe:
         assert [word["text"] for word in answer.pop("words")] == found.text.split()
         assert answer == {"text": found.text, "seconds": pytest.approx(found.seconds, abs=1e-3)}
 
+    @pytest.mark.parametrize("gain", [5.0, 2.0**31])
+    def test_a_file_louder_than_full_scale(self, server, gain):
+        content = wav(gain * pcm(20000) / 32768, RATE, bits=32, is_float=True)
+        status, _, body = ask(server, "/v1/transcribe", content)
+        assert status == 200
+        assert json.loads(body)["text"] == recognizer(KIND).transcribe(content) != ""
+
     def test_a_long_file_does_not_wait_as_a_whole(self):
         with serving(max_waiting_seconds=0.3) as server:
             content = wav(pcm(80000) / 32768, RATE)

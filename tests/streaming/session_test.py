@@ -1,5 +1,7 @@
 """However speech is cut, a session writes what the whole recording gives."""
 
+import copy
+import dataclasses
 import itertools
 
 import numpy as np
@@ -8,11 +10,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keras_ds2.decoding import GreedyDecoder
 from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.models import build_model
 from keras_ds2.recognition import Recognizer
 from keras_ds2.streaming import StreamingError, StreamingSession, advance_sessions
-from keras_ds2.streaming.greedy import Symbol
+from keras_ds2.streaming.greedy import GreedyStream, Symbol
+from keras_ds2.streaming.state_file import from_bytes, to_bytes
 from tests.streaming.made_up_streams import (
     ALPHABET,
     KINDS,
@@ -197,6 +201,53 @@ class TestState:
         with pytest.raises(ValueError, match="state: of another model; arrays that differ"):
             recognizer("1d_relu_deltas_running").stream(state=content)
 
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_goes_on_amid_its_end(self, kind):
+        inputs = heard(kind, longest(kind))
+        one = recognizer(kind).stream()
+        one.accept(inputs)
+        one.end()
+        while one.has_work:
+            two = recognizer(kind).stream(state=one.to_bytes())
+            advance_sessions(one.step, [one])
+        final = one.finish()
+        assert two.finish() == final
+        assert recognizer(kind).stream(state=one.to_bytes()).finish() == final
+
+    @pytest.mark.parametrize(
+        ("name", "array", "message"),
+        [
+            ("session.heard", np.array(np.inf), "heard: expected int64"),
+            ("session.heard", np.array(2**62), "heard: 46.* disagrees with 2400 .* and 500 that"),
+            ("session.heard", np.array(10), "heard: 10 disagrees with"),
+            ("session.heard", np.array(-1), "heard: -1 disagrees with"),
+            ("session.heard", np.array([2900, 1]), "heard: expected int64"),
+            ("session.finished", np.array([True]), "finished: expected bool"),
+            ("session.pending", np.zeros(7), "pending: expected float32"),
+            ("session.pending", np.zeros(7, np.float32), "heard: .* and 7 that are pending"),
+            ("session.pending", np.full(100, np.inf, np.float32), "pending: expected finite"),
+            ("step.frames", np.array([2**40]), "heard: "),
+            ("step.frames", np.array([-2]), "frames: expected a multiple of 2 >= 0"),
+            ("step.frames", np.array([3]), "frames: expected a multiple of 2 >= 0"),
+            ("decoder.steps", np.array(-(2**40)), "steps in order"),
+            ("decoder.steps", np.array(2**40), "has read 1099511627776 steps, expected"),
+            ("decoder.steps", np.array(np.inf), "steps: expected int64"),
+            ("decoder.last", np.array(99), "another alphabet"),
+            ("decoder.symbols", np.array([[1, 5, 4]]), "steps in order"),
+            ("decoder.symbols", np.array([[1, 0, 2**40]]), "steps in order"),
+            ("decoder.symbols", np.zeros((1, 3)), "symbols: expected int64"),
+            ("decoder.symbol_log_probs", np.zeros(99), "longer"),
+        ],
+    )
+    def test_that_disagrees_with_itself_is_refused_and_nothing_changed(self, name, array, message):
+        session = recognizer(WAVEFORM).stream()
+        session.accept(heard(WAVEFORM, 2900))
+        arrays = from_bytes(session.to_bytes())
+        before = session.to_bytes()
+        with pytest.raises(ValueError, match=message):
+            session.restore(to_bytes(arrays | {name: array}))
+        assert session.to_bytes() == before
+
     def test_is_refused_where_it_is_not_finite(self):
         session = recognizer(WAVEFORM).stream()
         session._state["rnn_1"] = np.full((1, 12), np.nan, np.float32)
@@ -242,6 +293,14 @@ class TestBadInput:
             session.accept(samples)
         assert session.seconds == 100 / RATE
 
+    def test_what_files_hold_may_be_louder(self):
+        loud = 7 * heard(WAVEFORM, 4000)
+        session = recognizer(WAVEFORM).stream(loudest=np.inf)
+        session.accept(loud)
+        assert session.finish().text == recognizer(WAVEFORM).transcribe(loud, RATE)
+        with pytest.raises(ValueError, match="loudest: expected a number > 0"):
+            recognizer(WAVEFORM).stream(loudest=0)
+
     def test_features(self):
         session = recognizer("precomputed_running").stream()
         with pytest.raises(ValueError, match=r"features: expected shape \(frames, 4\), received"):
@@ -285,6 +344,33 @@ class TestBadInput:
         forward = build_model("production", **small, lookahead_context=0)
         with pytest.raises(StreamingError, match="normalization 'utterance': take 'running'"):
             Recognizer(forward, whole, ALPHABET).stream()
+
+    def test_a_decoder_streams_as_it_is_or_not_at_all(self):
+        class Shouting(GreedyDecoder):
+            def decode(self, logits, logit_length):
+                return [shout(each) for each in super().decode(logits, logit_length)]
+
+        class ShoutingStream(GreedyStream):
+            def hypothesis(self):
+                return shout(super().hypothesis())
+
+        class StreamingShouting(Shouting):
+            def stream(self):
+                return ShoutingStream(self.alphabet)
+
+        def shout(hypothesis):
+            return dataclasses.replace(hypothesis, text=hypothesis.text.upper())
+
+        waveform = heard(WAVEFORM, 6000)
+        text = recognizer(WAVEFORM).transcribe(waveform, RATE)
+        shouting = copy.copy(recognizer(WAVEFORM))
+        shouting.decoder = Shouting(ALPHABET)
+        with pytest.raises(StreamingError, match="Shouting reads whole recordings and cannot"):
+            shouting.stream()
+        shouting.decoder = StreamingShouting(ALPHABET)
+        session = shouting.stream()
+        session.accept(waveform)
+        assert session.finish().text == shouting.transcribe(waveform, RATE) == text.upper() != ""
 
     @pytest.mark.parametrize("trim_db", [None, 30.0])
     def test_trimming_cannot_stream(self, trim_db):
