@@ -30,7 +30,7 @@ _OTHER_FORMATS = (  # (offset of the mark, the mark, what it is)
 )
 _LARGEST_OGG_PAGE = 27 + 255 + 255 * 255
 _UNSTATED_WAV_SIZE = 0xFFFFFFFF  # written by programs that stream to a pipe
-_HIGHEST_RATE = 384_000  # Hz; resampling takes memory and time by the rate, however short the file
+HIGHEST_RATE = 384_000  # Hz; resampling takes memory and time by the rate, however short the file
 MOST_WAV_CHUNKS = 1000  # before the samples
 
 # Layer III: by MPEG version bits (0 = 2.5, 1 = reserved, 2 = 2, 3 = 1).
@@ -98,10 +98,10 @@ def read_header(content) -> Header:
         (tf.strings.length(content) == 0, f"the file is empty; {_GET_AGAIN}"),
         (header.fault != b"", header.fault),
         (
-            (rate <= 0) | (rate > _HIGHEST_RATE),
+            (rate <= 0) | (rate > HIGHEST_RATE),
             _say(
                 "its header states a sampling rate of {} Hz, expected 1 to "
-                f"{_HIGHEST_RATE} Hz; {_GET_AGAIN}",
+                f"{HIGHEST_RATE} Hz; {_GET_AGAIN}",
                 rate,
             ),
         ),

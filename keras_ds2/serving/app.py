@@ -13,6 +13,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from keras_ds2.serving.file_request import transcribe
 from keras_ds2.serving.live_connection import LiveConnection
+from keras_ds2.serving.loopback import names_loopback
 from keras_ds2.serving.openapi import openapi_description
 from keras_ds2.serving.service import Service
 
@@ -37,12 +38,20 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
+_NOT_LOOPBACK = (
+    "Host: expected localhost or a loopback address: this server listens to its own machine and "
+    "has no token; set KERAS_DS2_TOKEN where it is started to reach it by another name"
+)
 
-def make_app(service: Service) -> Starlette:
+
+def make_app(service: Service, local: bool = False) -> Starlette:
     """The ASGI application.
 
     Args:
         service: started with the application, and stopped with it.
+        local: bool, whether to answer requests alone that name this machine by a loopback name or
+            address. A page of another server, whose name was made to mean this machine (DNS
+            rebinding), is told apart from this server's own by nothing else.
     """
 
     @contextlib.asynccontextmanager
@@ -117,8 +126,23 @@ def make_app(service: Service) -> Starlette:
         exception_handlers={404: _not_found, 405: _not_found},
         lifespan=lifespan,
     )
+    if local:
+        app.add_middleware(_AskedAsLoopback)
     app.add_middleware(_WithHeaders)
     return app
+
+
+class _AskedAsLoopback:
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "lifespan" or names_loopback(Headers(scope=scope).get("host", "")):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+        else:
+            await JSONResponse({"error": _NOT_LOOPBACK}, 403)(scope, receive, send)
 
 
 class _WithHeaders:
@@ -147,6 +171,11 @@ def _bearer(connection: HTTPConnection) -> str | None:
 
 def _from_another_page(connection: HTTPConnection) -> bool:
     """Whether a browser says that a page of another server asks, to use what only it can reach."""
-    headers: Headers = connection.headers
-    origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != headers.get("host")
+    origin = connection.headers.get("origin")
+    if origin is None:
+        return False
+    try:
+        place = urlsplit(origin).netloc
+    except ValueError:
+        return True
+    return not place or place != connection.headers.get("host")

@@ -1,9 +1,11 @@
 """A client of `keras-ds2 serve`: audio to a server, its text back."""
 
 import dataclasses
+import http.client
 import json
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import urlsplit, urlunsplit
@@ -13,11 +15,15 @@ from rich.console import Console
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import connect
 
+from keras_ds2.audio.containers import HIGHEST_RATE
 from keras_ds2.audio.io import read_audio
 from keras_ds2.recognition.live import piped_samples, print_final, shown_partials
 from keras_ds2.streaming import Partial, Word
 
 _PIECE_SECONDS = 0.1
+_LOWEST_RATE = 1000  # Hz
+_MOST_BYTES = 2**16  # of an answer about the model
+_OTHER_KIND = "expected keras-ds2 serve, found another kind of server"
 
 
 class ServerError(ValueError):
@@ -73,14 +79,11 @@ def stream_to_server(
 
     def heard(message):
         nonlocal final
-        fields = json.loads(message)
-        kind = fields.pop("type")
-        if kind == "error":
-            raise ServerError(f"{url}: {fields['message']}")
-        if kind == "partial":
-            report(fields.pop("seconds"), Partial(**fields))
-        if kind == "final":
-            final = fields
+        said = _said(url, message)
+        if isinstance(said, ServerFinal):
+            final = said
+        elif said is not None:
+            report(*said)
 
     def hear_what_came():
         while True:
@@ -106,21 +109,61 @@ def stream_to_server(
                     heard(socket.recv())
     except (OSError, InvalidHandshake, ConnectionClosed) as error:
         raise ServerError(f"{url}: cannot be reached, or broke off: {error}") from error
-    words = tuple(Word(**word) for word in final["words"])
-    return ServerFinal(final["text"], words, final["seconds"], time.monotonic() - sent)
+    return dataclasses.replace(final, delay=time.monotonic() - sent)
+
+
+def _said(url, message):
+    """Of a server's message: seconds and `Partial`, a `ServerFinal`, or None where it is neither.
+
+    Raises:
+        ServerError: where it is an error, or none of `keras-ds2 serve`'s messages.
+    """
+    try:
+        fields = json.loads(message)
+        kind = fields.pop("type")
+        if kind == "error":
+            fault = f"{url}: {fields['message']}"
+        elif kind == "partial":
+            return float(fields.pop("seconds")), Partial(**fields)
+        elif kind == "final":
+            words = tuple(Word(**word) for word in fields["words"])
+            return ServerFinal(str(fields["text"]), words, float(fields["seconds"]), 0.0)
+        else:
+            return None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ServerError(f"{url}: {_OTHER_KIND}: its messages are others") from error
+    raise ServerError(fault)
 
 
 def model_facts(url: str) -> dict:
     """What a server says of its model: `sampling_rate`, `streams`, `latency_ms` and others.
 
     Raises:
-        ServerError: if it cannot be reached.
+        ServerError: if it cannot be reached, refuses, or is another kind of server.
     """
     try:
         with urllib.request.urlopen(_address(url, "/v1/model", "http"), timeout=10) as answer:
-            return json.load(answer)
-    except (OSError, ValueError) as error:
+            facts = json.loads(answer.read(_MOST_BYTES))
+    except urllib.error.HTTPError as error:
+        with error:
+            raise ServerError(f"{url}: {_refusal(error)}") from error
+    except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
         raise ServerError(f"{url}: cannot be reached, or is no keras-ds2 serve: {error}") from error
+    rate = facts.get("sampling_rate") if isinstance(facts, dict) else None
+    if not (isinstance(rate, int) and _LOWEST_RATE <= rate <= HIGHEST_RATE):
+        raise ServerError(
+            f"{url}: {_OTHER_KIND}: /v1/model states no sampling_rate from {_LOWEST_RATE} to "
+            f"{HIGHEST_RATE} Hz"
+        )
+    return facts
+
+
+def _refusal(error):
+    """What the server says of an HTTP error, or the error."""
+    try:
+        return json.loads(error.read(_MOST_BYTES))["error"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, http.client.HTTPException):
+        return f"{_OTHER_KIND}: {error}"
 
 
 def show_server_stream(

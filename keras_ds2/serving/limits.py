@@ -1,6 +1,7 @@
 """What a server bounds, so that no client can take it from the others."""
 
 import dataclasses
+import math
 
 
 def _bound(default, meaning):
@@ -9,7 +10,10 @@ def _bound(default, meaning):
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Bounds of a server: numbers > 0; each field's `metadata["meaning"]` says what it bounds."""
+    """Bounds of a server: finite numbers > 0.
+
+    Each field's `metadata["meaning"]` says what it bounds.
+    """
 
     max_batch: int = _bound(32, "streams computed at a time")
     max_sessions: int = _bound(64, "streams open at a time, those of files among them")
@@ -30,6 +34,7 @@ class Limits:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if not value > 0 or (field.type is int and value != int(value)):
-                kind = "a whole number" if field.type is int else "a number"
+            is_bound = value > 0 and math.isfinite(value)
+            if not is_bound or (field.type is int and value != int(value)):
+                kind = "a whole number" if field.type is int else "a finite number"
                 raise ValueError(f"{field.name}: expected {kind} > 0, received {value!r}")

@@ -224,7 +224,7 @@ class LiveConnection:
 
     async def _let_go(self, refusal):
         if refusal.code not in (TRY_LATER, RESTART):
-            LOGGER.info("session %d: let go: %s", self._number, refusal)
+            LOGGER.info("session %d: let go: %s", self._number, refusal.logged)
         try:
             if self._websocket.application_state is WebSocketState.CONNECTED:
                 await self._send(error_message(refusal))

@@ -23,11 +23,13 @@ class Refusal(Exception):
     Args:
         code: of the WebSocket's close frame.
         message: what was expected, what was received.
+        logged: the message without the client's own words, for the log; None where it has none.
     """
 
-    def __init__(self, code: int, message: str):
+    def __init__(self, code: int, message: str, logged: str | None = None):
         super().__init__(message)
         self.code = code
+        self.logged = message if logged is None else logged
 
     @property
     def reason(self) -> str:
@@ -65,31 +67,26 @@ def read_start(text: str | None, sampling_rate: int) -> Start:
         raise Refusal(INVALID, 'type: expected "start" in the first message')
     rate = fields.pop("sampling_rate", None)
     if rate != sampling_rate or isinstance(rate, bool):
-        raise Refusal(
+        raise _refusal(
             UNSUPPORTED,
-            f"sampling_rate: expected the model's {sampling_rate} Hz, received {_short(rate)}; "
-            "resample before sending",
+            f"sampling_rate: expected the model's {sampling_rate} Hz",
+            rate,
+            "; resample before sending",
         )
     encoding = fields.pop("encoding", None)
     if not isinstance(encoding, str) or encoding not in ENCODINGS:
-        raise Refusal(
-            UNSUPPORTED,
-            f"encoding: expected {' or '.join(ENCODINGS)}, received {_short(encoding)}",
-        )
+        raise _refusal(UNSUPPORTED, f"encoding: expected {' or '.join(ENCODINGS)}", encoding)
     endpoint = fields.pop("endpoint_ms", None)
     if endpoint is not None and not (
         isinstance(endpoint, int | float) and not isinstance(endpoint, bool) and 0 < endpoint < 1e9
     ):
-        raise Refusal(INVALID, f"endpoint_ms: expected ms > 0, received {_short(endpoint)}")
+        raise _refusal(INVALID, "endpoint_ms: expected ms > 0", endpoint)
     token = fields.pop("token", None)
     if token is not None and not isinstance(token, str):
         raise Refusal(INVALID, "token: expected a string")
     if fields:
-        raise Refusal(
-            INVALID,
-            f"{_short(next(iter(fields)))}: unknown key; expected type, sampling_rate, encoding, "
-            "endpoint_ms, token",
-        )
+        why = "unknown key; expected type, sampling_rate, encoding, endpoint_ms, token"
+        raise Refusal(INVALID, f"{_short(next(iter(fields)))}: {why}", logged=why)
     return Start(encoding, endpoint, token)
 
 
@@ -173,8 +170,12 @@ def _read_object(text, expected):
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise Refusal(INVALID, f"{expected}, received {_short(text)}")
+        raise _refusal(INVALID, expected, text)
     return found
+
+
+def _refusal(code, expected, received, remedy=""):
+    return Refusal(code, f"{expected}, received {_short(received)}{remedy}", expected + remedy)
 
 
 def _short(value):

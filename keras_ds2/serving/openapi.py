@@ -26,6 +26,11 @@ long a message, 1011 for a fault of the server, 1012 when it stops, 1013 when it
 Silence, length and stopping still give a `Final` of what was heard, with `complete` false. A
 browser's page must come from this server."""
 
+_FORBIDDEN = (
+    "A page of another origin asks; or a server of this machine alone, without a token, is asked "
+    "for by a name that is not loopback's."
+)
+
 
 def openapi_description(limits: Limits) -> dict:
     """The whole document.
@@ -48,7 +53,7 @@ def openapi_description(limits: Limits) -> dict:
                     "description": _STREAM.replace("\n", " "),
                     "responses": {
                         "101": {"description": "The protocol changes to WebSocket."},
-                        "403": {"description": "A page of another origin asks."},
+                        "403": {"description": _FORBIDDEN},
                     },
                 }
             },
@@ -65,7 +70,7 @@ def openapi_description(limits: Limits) -> dict:
                     "responses": {
                         "200": _json("What was recognised.", "Transcript"),
                         "401": _json("Without the token.", "Fault"),
-                        "403": _json("A page of another origin asks.", "Fault"),
+                        "403": _json(_FORBIDDEN, "Fault"),
                         "408": _json("The body took too long.", "Fault"),
                         "413": _json("Too many bytes, or too many seconds.", "Fault"),
                         "422": _json("No audio that can be read; the message says why.", "Fault"),

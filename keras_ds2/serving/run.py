@@ -12,9 +12,10 @@ from keras_ds2.recognition import Recognizer
 from keras_ds2.serving.app import make_app
 from keras_ds2.serving.connection_bounds import bounded_protocols
 from keras_ds2.serving.limits import Limits
+from keras_ds2.serving.loopback import is_loopback
 from keras_ds2.serving.service import LOGGER, Service
 
-_LOCAL = ("127.0.0.1", "::1", "localhost")
+_MOST_FILES_OF_MACOS = 10_240  # its OPEN_MAX: it takes no more, though it states no bound
 
 
 class SpeechServer(uvicorn.Server):
@@ -22,7 +23,8 @@ class SpeechServer(uvicorn.Server):
 
     Args:
         service: not started.
-        host: address to bind to.
+        host: address to bind to. One of loopback is answered to by loopback names alone, unless
+            the service has a token.
         port: int; 0 for one that is free.
         certificate: path of a TLS certificate and its chain, PEM; None for no TLS.
         key: path of its key; None where the certificate's file holds it.
@@ -38,9 +40,10 @@ class SpeechServer(uvicorn.Server):
         key: str | os.PathLike | None = None,
     ):
         http, websocket = bounded_protocols(service.limits)
+        is_open = not service.needs_token
         super().__init__(
             uvicorn.Config(
-                make_app(service),
+                make_app(service, local=is_open and is_loopback(host)),
                 host=host,
                 port=port,
                 http=http,
@@ -58,7 +61,7 @@ class SpeechServer(uvicorn.Server):
             )
         )
         self._service = service
-        if host not in _LOCAL and not service.needs_token:
+        if is_open and not is_loopback(host):
             LOGGER.warning("anyone who reaches %s may use this server: it has no token", host)
 
     @functools.cached_property
@@ -69,11 +72,13 @@ class SpeechServer(uvicorn.Server):
         return f"{'https' if self.config.is_ssl else 'http'}://{host}:{port}"
 
     async def shutdown(self, sockets=None) -> None:
-        """Takes nobody any more, lets those inside end, closes."""
+        """Takes nobody any more, lets those inside end, closes; at a second Ctrl-C, at once."""
         for server in self.servers:
             server.close()
-        await self._service.drain()
+        await self._service.drain(lambda: self.force_exit)
         await super().shutdown(sockets)
+        if self.force_exit:  # uvicorn leaves out the application's own end
+            self._service.stop()
 
 
 def serve_recognizer(
@@ -115,8 +120,11 @@ def _open_many_files():
         import resource
     except ModuleNotFoundError:  # Windows
         return
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in (most, max(now, _MOST_FILES_OF_MACOS)):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+            return
 
 
 def _log_config():

@@ -136,19 +136,23 @@ class Service:
             self._files -= is_file
             self.metrics.sessions.set(len(self._inside))
 
-    async def drain(self) -> None:
-        """Lets nobody in any more; lets those inside end, or ends them after `grace_seconds`."""
+    async def drain(self, hurries: Callable[[], bool] = lambda: False) -> None:
+        """Lets nobody in any more; lets those inside end, or ends them after `grace_seconds`.
+
+        Args:
+            hurries: asked again and again; once it says True nobody is waited for.
+        """
         self.draining = True
         if self._inside:
             LOGGER.info("stopping; %d sessions may still end", len(self._inside))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.limits.grace_seconds):
-                await self._empty()
+                await self._empty(hurries)
         for cut_off in list(self._inside.values()):
             cut_off()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.limits.send_seconds):
-                await self._empty()
+                await self._empty(hurries)
 
     async def decode(self, read: Callable, *arguments):
         """Runs what reads audio on a thread for that, one file at a time."""
@@ -169,6 +173,6 @@ class Service:
         stream.accept(recognition.log_probs)
         return words_of(stream.symbols, alphabet, recognition.step_ms)
 
-    async def _empty(self):
-        while self._inside:
+    async def _empty(self, hurries):
+        while self._inside and not hurries():
             await asyncio.sleep(0.02)

@@ -1,14 +1,18 @@
 """The client, and the two commands as processes of their own."""
 
+import contextlib
+import http.server
 import io
 import json
 import re
 import signal
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
+import websockets.sync.server
 from rich.console import Console
 
 from keras_ds2 import cli
@@ -108,6 +112,70 @@ def test_a_server_that_is_not_there(url, words):
     for ask in (model_facts, lambda url: stream_to_server(url, [SPEECH], RATE)):
         with pytest.raises(ServerError, match=words):
             ask(url)
+
+
+@contextlib.contextmanager
+def answering(status, body):
+    """The URL of a server that says the same to everyone."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (200, b"<html>", "is no keras-ds2 serve"),
+        (200, b"[" * 60_000, "is no keras-ds2 serve"),
+        (200, b"[1]", "found another kind of server: /v1/model states no sampling_rate"),
+        (200, b'{"model": "x"}', "found another kind of server"),
+        (200, b'{"sampling_rate": "8000"}', "found another kind of server"),
+        (200, b'{"sampling_rate": 1e9}', "found another kind of server"),
+        (200, b'{"sampling_rate": 1}', "found another kind of server"),
+        (404, b"nowhere", "found another kind of server: HTTP Error 404"),
+        (404, b'["nowhere"]', "found another kind of server: HTTP Error 404"),
+        (403, b'{"error": "set KERAS_DS2_TOKEN"}', r"127\.0\.0\.1:\d+: set KERAS_DS2_TOKEN$"),
+    ],
+)
+def test_facts_of_another_kind_of_server(status, body, words):
+    with answering(status, body) as url, pytest.raises(ServerError, match=words):
+        model_facts(url)
+
+
+def test_messages_of_another_kind_of_server():
+    others = [
+        "hello",
+        "[1]",
+        b"\xff",
+        "{}",
+        '{"type": "error"}',
+        '{"type": "partial", "seconds": 1}',
+        '{"type": "final", "text": "a", "seconds": 1, "words": [{"text": "a"}]}',
+        '{"type": "final", "text": "a", "seconds": "long", "words": []}',
+    ]
+    says = iter(others)
+    with websockets.sync.server.serve(
+        lambda socket: [socket.recv(), socket.send(next(says))], "127.0.0.1", 0
+    ) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        for _ in others:
+            with pytest.raises(ServerError, match="another kind of server: its messages are"):
+                stream_to_server(url, [SPEECH], RATE)
+        server.shutdown()
 
 
 class TestCommands:

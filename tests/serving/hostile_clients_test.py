@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import json
+import logging
 import socket as sockets
 import struct
 import time
@@ -63,7 +64,7 @@ def raw(server):
 
 
 UPGRADE = (
-    b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 
@@ -263,7 +264,7 @@ class TestTime:
             wait_until(lambda: not service_of(server)._inside)
             wait_until(lambda: not server.server_state.connections)
 
-    @pytest.mark.parametrize("content", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+    @pytest.mark.parametrize("content", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
     def test_a_connection_that_never_asks_is_let_go(self, content):
         with serving(idle_seconds=0.3) as server, raw(server) as connection:
             connection.sendall(content)
@@ -275,7 +276,7 @@ class TestTime:
     @pytest.mark.parametrize("length", [0, 10**9])
     def test_one_that_asks_once_and_then_trickles_is_let_go(self, length):
         with serving(idle_seconds=0.5) as server, raw(server) as connection:
-            head = f"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+            head = f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
             connection.sendall(head.encode())
             assert connection.recv(9999).startswith(b"HTTP/1.1 200")
             begin = time.monotonic()
@@ -288,7 +289,7 @@ class TestTime:
     def test_a_body_that_comes_too_slowly(self):
         with serving(upload_seconds=0.3) as server, raw(server) as connection:
             connection.sendall(
-                b"POST /v1/transcribe HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n"
+                b"POST /v1/transcribe HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n"
             )
             assert connection.recv(100).startswith(b"HTTP/1.1 408")
 
@@ -332,29 +333,26 @@ def test_who_asks_for_files_and_reads_none_is_let_go():
     with serving(send_seconds=0.3) as server, raw(server) as connection:
         protocol = at_the_server(server)
         protocol.loop.call_soon_threadsafe(protocol.pause_writing)
-        connection.sendall(b"GET /page.js HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+        connection.sendall(b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
         wait_until(lambda: not server.server_state.connections)
         wait_until(lambda: not server.server_state.tasks)
 
 
-@pytest.mark.parametrize(
-    ("header", "status"),
-    [
+def test_an_upgrade_that_is_none_is_answered_and_closed(server):
+    for header, status in (
         (b"X: " + b"a" * 9000, b"431"),
         (b"\r\n".join(b"X%d: 1" % number for number in range(130)), b"431"),
         (b"Content-Length: 5", b""),
         (b"Transfer-Encoding: chunked", b""),
         (b"Sec-WebSocket-Key: again", b"400"),
-    ],
-)
-def test_an_upgrade_that_is_none_is_answered_and_closed(server, header, status):
-    with raw(server) as connection:
-        connection.settimeout(20)  # less than `idle_seconds`
-        connection.sendall(UPGRADE.removesuffix(b"\r\n") + header + b"\r\n\r\n")
-        answer = b""
-        while piece := connection.recv(2**16):
-            answer += piece
-    assert answer[9:12] == status
+    ):
+        with raw(server) as connection:
+            connection.settimeout(20)  # less than `idle_seconds`
+            connection.sendall(UPGRADE.removesuffix(b"\r\n") + header + b"\r\n\r\n")
+            answer = b""
+            while piece := connection.recv(2**16):
+                answer += piece
+        assert answer[9:12] == status
     wait_until(lambda: not server.server_state.connections)
 
 
@@ -455,7 +453,8 @@ class TestFiles:
     def test_a_body_that_breaks_off(self, server):
         with raw(server) as connection:
             connection.sendall(
-                b"POST /v1/transcribe HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\nfew"
+                b"POST /v1/transcribe HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n"
+                b"few"
             )
         wait_until(lambda: not service_of(server)._inside)
 
@@ -496,16 +495,59 @@ class TestWhoMayAsk:
         with talking(server, origin=server.url) as socket:
             hear_kind(socket, "ready")
 
+    def test_nor_one_of_no_origin_that_can_be_read(self, server):
+        post = b"POST /v1/transcribe HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n"
+        for origin in (b"http://[", b"null", b"", b"x", b"http://[::1", b"//", b"http://"):
+            for head, body in ((post, b"x"), (UPGRADE, b"")):
+                with raw(server) as connection:
+                    head = head.removesuffix(b"\r\n") + b"Origin: " + origin + b"\r\n\r\n"
+                    connection.sendall(head + body)
+                    assert connection.recv(9999).startswith(b"HTTP/1.1 403")
+
+    def test_nor_one_whose_name_was_made_to_mean_this_machine(self, server):
+        for host, refuses in (("evil.example:8000", True), ("127.0.0.1:1", False)):
+            page = {"Host": host, "Origin": f"http://{host}"}
+            for path, content in (("/v1/transcribe", b"x"), ("/v1/model", None), ("/", None)):
+                status, _, body = ask(server, path, content, **page)
+                assert (status == 403) is refuses
+                assert (b"expected localhost or a loopback address" in body) is refuses
+            with raw(server) as connection:
+                connection.sendall(UPGRADE.replace(b"localhost", host.encode()))
+                answer = connection.recv(9999)
+                assert answer.startswith(b"HTTP/1.1 403" if refuses else b"HTTP/1.1 101")
+
+    def test_behind_a_proxy_it_may_with_a_token(self, locked):
+        headers = {"Host": "speech.example", "Origin": "https://speech.example"}
+        bearer = {"Authorization": "Bearer open sesame"}
+        assert ask(locked, "/v1/transcribe", b"x", **headers, **bearer)[0] == 422
+        assert ask(locked, "/v1/transcribe", b"x", **headers)[0] == 401
+
     @pytest.mark.parametrize(
         "path",
         ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/page/index.html", "/app.py", "//etc/"],
     )
     def test_no_file_can_be_reached(self, server, path):
         with raw(server) as connection:
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             answer = connection.recv(9999)
         assert answer.startswith(b"HTTP/1.1 404")
         assert b"root:" not in answer
+
+
+def test_the_log_tells_why_and_nothing_that_a_client_said(server, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("keras_ds2.serving"), "propagate", True)
+    caplog.set_level(logging.INFO)
+    secret = "my cat's name"
+    changes = [{"sampling_rate": secret}, {"encoding": secret}, {"endpoint_ms": secret}]
+    for first in [secret, *({**START, **change} for change in [*changes, {secret: 1}])]:
+        with talking(server, first) as socket:
+            assert secret in refused(socket)[1]
+    with talking(server) as socket:
+        say(socket, secret)
+        assert secret in refused(socket)[1]
+    assert secret not in caplog.text
+    for words in ("the model's 8000 Hz; resample", "encoding: expected", "> 0", "unknown key"):
+        assert f"{words}" in caplog.text
 
 
 def test_bounds_have_defaults_that_a_person_can_talk_within():

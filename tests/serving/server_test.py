@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import logging
+import signal
 import ssl
 import subprocess
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from keras_ds2.serving import run
 from keras_ds2.serving.app import make_app
 from keras_ds2.serving.limits import Limits
 from keras_ds2.serving.service import Service
@@ -244,7 +246,17 @@ class TestService:
         with pytest.raises(ValueError, match="token: expected some characters"):
             Service(recognizer(KIND), token=" \n")
 
-    @pytest.mark.parametrize("values", [{"max_batch": 0}, {"idle_seconds": -1}, {"max_files": 1.5}])
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"max_batch": 0},
+            {"idle_seconds": -1},
+            {"max_files": 1.5},
+            {"max_session_seconds": float("inf")},
+            {"max_session_seconds": float("nan")},
+            {"max_connections": float("inf")},
+        ],
+    )
     def test_limits_that_are_none_are_refused(self, values):
         with pytest.raises(ValueError, match=f"{next(iter(values))}: expected a"):
             Limits(**values)
@@ -289,6 +301,35 @@ def test_after_the_grace_a_stop_gives_the_text_so_far():
         final = hear_kind(socket, "final")
         assert (final["text"], final["complete"]) == (expected(samples), False)
         assert refused(socket)[0] == 1012
+
+
+def test_a_second_ctrl_c_waits_for_nobody():
+    with serving(grace_seconds=3600) as server, talking(server) as socket:
+        hear_kind(socket, "ready")
+        server.handle_exit(signal.SIGINT, None)
+        wait_until(lambda: service_of(server).draining)
+        server.handle_exit(signal.SIGINT, None)
+        assert closed(socket) in (1012, None)
+    assert not service_of(server).dispatch._thread.is_alive()
+
+
+def test_as_many_files_may_be_open_as_the_system_takes(monkeypatch):
+    resource = pytest.importorskip("resource")
+    infinity, taken = resource.RLIM_INFINITY, []
+
+    def as_macos_does(kind, limits):
+        if limits[0] in (-1, infinity):
+            raise ValueError("current limit exceeds maximum limit")
+        taken.append(limits)
+
+    monkeypatch.setattr(resource, "setrlimit", as_macos_does)
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (256, infinity))
+    run._open_many_files()
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (20_000, infinity))
+    run._open_many_files()
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (1024, 4096))
+    run._open_many_files()
+    assert taken == [(10_240, infinity), (20_000, infinity), (4096, 4096)]
 
 
 def test_numbers_of_a_wrong_kind_never_reach_the_model(server):
