@@ -44,6 +44,13 @@ def test_a_claim_holds_where_all_seeds_agree(tmp_path):
     assert line.endswith("| 3 | `gru3` 13.7, `relu3` 36.7 | -50 %, -25 %, -98 % | yes |")
 
 
+def test_small_changes_are_chance(tmp_path):
+    for seed, rate in enumerate((0.21, 0.19), 1):
+        write_log(tmp_path, "relu3", seed, 1.0, rate)
+        write_log(tmp_path, "relu3_no_sortagrad", seed, 1.0, 0.2)
+    assert claim_lines(tmp_path)["SortaGrad helps"].endswith("| +5 %, -5 % | within chance |")
+
+
 def test_seeds_that_differ_and_trainings_that_are_missing_are_told(tmp_path):
     write_log(tmp_path, "relu3", 1, 1.0, 0.2)
     write_log(tmp_path, "relu3", 2, 1.0, 0.2)
