@@ -11,7 +11,12 @@ Source of the bits: RFC 9639, sections 8.2 and 9.
 import numpy as np
 import tensorflow as tf
 
+from keras_ds2.audio.stated_length import id3_size, stated_length
+
 EXTRA_SAMPLES = 256  # in the silent frame; to be dropped from what the decoder returns
+
+_SMALLEST_BLOCK = 16  # samples, but for the last block
+_BYTES_A_FALSE_HEAD, _FALSE_HEADS = 256, 1000  # one in 2**15 bytes comes about by chance
 
 _BLOCK_SIZE_CODE = 0x80  # 256 samples, at the rate that the stream's header states
 # Between silence and last head, more than a cut frame lacks. Not zeros: a residual, which ends with
@@ -51,6 +56,23 @@ def guarded_flac(stream, channels, bits):
             _text(head),
         ]
     )
+
+
+def is_swamped(content: bytes) -> bool:
+    """Whether a file is a FLAC stream in which far more frames seem to begin than it can hold.
+
+    Tensorflow-io's decoder looks at each, and writes a line about each that is none: for a file of
+    nothing else millions.
+
+    Args:
+        content: of an audio file of any format, whole.
+    """
+    start = id3_size(content)
+    if content[start : start + 4] != b"fLaC":
+        return False
+    heads = content.count(b"\xff\xf8") + content.count(b"\xff\xf9")
+    most = stated_length(content).samples // _SMALLEST_BLOCK
+    return heads > most + len(content) // _BYTES_A_FALSE_HEAD + _FALSE_HEADS
 
 
 def _head(channels, first_sample):

@@ -21,7 +21,7 @@ from keras_ds2.audio.containers import (
     Header,
     read_header,
 )
-from keras_ds2.audio.flac_guard import EXTRA_SAMPLES, guarded_flac
+from keras_ds2.audio.flac_guard import EXTRA_SAMPLES, guarded_flac, is_swamped
 from keras_ds2.audio.resampling import resample
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
 
 _NO_SAMPLES = "it holds no samples; get or record the file again"
 _NOT_NUMBERS = "it holds samples that are not numbers (NaN or infinity); write the file again"
+_SWAMPED = "damaged FLAC: more frames begin in it than it can hold; get or record the file again"
 _FAR_TOO_LOUD = "it holds samples of more than 2**32 times full scale; write the file again"
 _LOUDEST = 2.0**32  # floats of 32-bit integers that nobody scaled; their squares are finite
 
@@ -137,6 +138,8 @@ def read_audio_file(source) -> AudioFile:
         AudioError: see `read_audio`.
     """
     content, where = _read(source)
+    if is_swamped(content):
+        raise AudioError(f"{where}: {_SWAMPED}")
     try:
         waveform, header = _decode_in_one(content)
     except tf.errors.OpError as error:

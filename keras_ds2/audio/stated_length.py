@@ -56,7 +56,7 @@ def stated_length(content: bytes) -> StatedLength:
         `StatedLength`; of 0 samples where the content is none of these, or damaged so that its
         reader refuses it: nothing will be decoded then.
     """
-    content = content[_id3_size(content) :]
+    content = content[id3_size(content) :]
     if content[:4] == b"RIFF":
         return _wav(content)
     if content[:4] == b"fLaC":
@@ -66,7 +66,8 @@ def stated_length(content: bytes) -> StatedLength:
     return _mp3(content)
 
 
-def _id3_size(content):
+def id3_size(content: bytes) -> int:
+    """Bytes of the ID3v2 tag that a file begins with; 0 where there is none."""
     head = content[:_ID3_HEAD]
     if head[:3] != b"ID3" or len(head) < _ID3_HEAD:
         return 0

@@ -1,11 +1,13 @@
 """The trailer is a sound frame of silence, and no cut or damaged stream gets past it."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_io as tfio
 
-from keras_ds2.audio.flac_guard import EXTRA_SAMPLES, guarded_flac
+from keras_ds2.audio.flac_guard import EXTRA_SAMPLES, guarded_flac, is_swamped
 from keras_ds2.audio.io import AudioError, read_audio
 
 NOISE = np.random.default_rng(0).integers(-8000, 8000, size=(5000, 1))
@@ -47,6 +49,27 @@ def test_a_damaged_last_frame_comes_to_an_end():
         damaged[place] ^= 0xFF
         with pytest.raises(AudioError, match="truncated or damaged"):
             read_audio(bytes(damaged), 16000)
+
+
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\0\0\0\0\x2afLaC" + b"\xff" * 38])
+def test_a_stream_of_heads_alone_is_refused_before_it_is_decoded(tag, capfd):
+    stream, starts = frames()
+
+    def with_heads(count):
+        heads = b"\xff\xf8\xc9\x18" * count
+        return tag + stream[: starts[-1]] + heads + stream[starts[-1] :]
+
+    with contextlib.suppress(AudioError):  # its decoder tells of each
+        read_audio(with_heads(100), 16000)
+    assert capfd.readouterr().err.count("ErrorCallback") >= 100
+    with pytest.raises(AudioError, match="more frames begin in it than it can hold"):
+        read_audio(with_heads(3000), 16000)
+    assert "ErrorCallback" not in capfd.readouterr().err
+
+
+def test_noise_is_no_stream_of_heads():
+    values = np.random.default_rng(2).integers(-(2**15), 2**15, size=(2**20, 1), dtype=np.int16)
+    assert not is_swamped(tfio.audio.encode_flac(values, 16000).numpy())
 
 
 def test_in_a_graph():
