@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_ds2.training.distribution import is_chief, num_workers
+from keras_ds2.training.distribution import num_workers, worker_index
 
 
 class WorkerLost(RuntimeError):
@@ -28,7 +28,8 @@ class Agreement:
     def __init__(self, strategy: tf.distribute.Strategy):
         self.strategy = strategy
         self.workers = num_workers(strategy)
-        self.is_chief = is_chief(strategy)
+        self.worker = worker_index(strategy)
+        self.is_chief = self.worker == 0
 
         def on_replica(values, of_chief):
             replica = tf.distribute.get_replica_context()
@@ -83,6 +84,28 @@ class Agreement:
         said = json.dumps(value).encode() if self.is_chief else b""
         (size,) = self._summed([len(said)], True).numpy()
         return json.loads(self._bytes_of_chief(said, size))
+
+    def from_all(self, value: Any) -> list[Any]:
+        """What each worker says, in their order.
+
+        Args:
+            value: JSON-able, this worker's.
+        """
+        if self.workers == 1:
+            return [value]
+        said = json.dumps(value).encode()
+        sizes = np.zeros(self.workers, np.int32)
+        sizes[self.worker] = len(said)
+        sizes = self._summed(sizes, False).numpy()
+        words = -(-sizes // 4)
+        ends = np.cumsum(words)
+        places = [slice(end - count, end) for end, count in zip(ends, words, strict=True)]
+        # Each has a place of its own in what is summed.
+        padded = np.zeros(ends[-1], np.int32)
+        padded[places[self.worker]].view(np.uint8)[: len(said)] = np.frombuffer(said, np.uint8)
+        padded = self._summed(padded, False).numpy()
+        parts = zip(places, sizes, strict=True)
+        return [json.loads(padded[place].tobytes()[:size]) for place, size in parts]
 
     def take_chiefs(self, variables: Iterable[keras.Variable]) -> None:
         """Gives every worker the chief's values of these variables, to the bit."""

@@ -2,12 +2,19 @@
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 VARIABLE = "TF_CONFIG"
 """The environment variable in which TensorFlow looks for the cluster."""
+
+JOIN = "KERAS_DS2_JOIN_MINUTES"
+"""The environment variable that says how long a worker waits for the others at the start."""
+
+_JOIN_MINUTES = 15.0
+_MOST_MINUTES = 60.0 * 24  # in milliseconds it has to fit 32 bits
 
 _EXAMPLE = (
     '{"cluster": {"worker": ["host1:12345", "host2:12345"]}, '
@@ -79,6 +86,27 @@ def read_cluster(environment: Mapping[str, str] | None = None) -> Cluster:
         _refuse(f"task.index: expected 0 to {len(jobs[kind]) - 1}", index)
     first = len(jobs.get("chief", [])) if kind == "worker" else 0
     return Cluster(tuple(workers), first + index)
+
+
+def join_seconds(environment: Mapping[str, str] | None = None) -> float:
+    """How long a worker waits for the others at the start, in seconds.
+
+    Args:
+        environment: None for the process's own.
+
+    Raises:
+        ClusterError: if `KERAS_DS2_JOIN_MINUTES` is no number of minutes.
+    """
+    text = (os.environ if environment is None else environment).get(JOIN)
+    try:
+        minutes = float(text) if text else _JOIN_MINUTES
+    except ValueError:
+        minutes = math.nan
+    if not 0 < minutes <= _MOST_MINUTES:
+        raise ClusterError(
+            f"{JOIN}: expected minutes, at most {_MOST_MINUTES:g}, received {text!r}"
+        )
+    return 60 * minutes
 
 
 def addresses(hosts: Sequence[str], port: int) -> tuple[str, ...]:

@@ -4,10 +4,19 @@ Every strategy here is synchronous: all replicas compute one step together, on t
 batch, and have the same weights after it.
 """
 
-import tensorflow as tf
+import contextlib
+import signal
+import threading
+import time
 
+import tensorflow as tf
+from tensorflow.python.distribute import multi_worker_util
+from tensorflow.python.eager import context
+from tensorflow.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
+
+from keras_ds2.data.service import wait_for
 from keras_ds2.quiet import without_chatter
-from keras_ds2.training.cluster import read_cluster
+from keras_ds2.training.cluster import JOIN, VARIABLE, join_seconds, read_cluster
 
 STRATEGIES = ("default", "mirrored", "multi_worker")
 
@@ -45,14 +54,18 @@ def num_workers(strategy: tf.distribute.Strategy) -> int:
     return 1 if resolver is None else sum(map(len, resolver.cluster_spec().as_dict().values()))
 
 
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes files and shows progress."""
+def worker_index(strategy: tf.distribute.Strategy) -> int:
+    """Which of the processes that train together this one is; 0 is the chief."""
     resolver = _resolver(strategy)
     if resolver is None:
-        return True
-    return resolver.task_id == 0 and (
-        resolver.task_type == "chief" or "chief" not in resolver.cluster_spec().jobs
-    )
+        return 0
+    chiefs = "chief" in resolver.cluster_spec().jobs and resolver.task_type != "chief"
+    return int(chiefs) + resolver.task_id
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes files and shows progress."""
+    return worker_index(strategy) == 0
 
 
 def _resolver(strategy):
@@ -101,17 +114,77 @@ def _divide_processor(replicas):
 
 def _multi_worker():
     cluster = read_cluster()
+    seconds = join_seconds()
+    if cluster.index == 0:
+        _await(cluster.workers[1:], seconds)
+    else:
+        _bound_registration(seconds)
     try:
-        with without_chatter():
+        with without_chatter(), _ended_by_ctrl_c():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise DistributionError(
             "training.strategy: multi_worker has to be set up before TensorFlow computes anything "
             f"({error}); train in a process of its own"
         ) from error
+    except tf.errors.DeadlineExceededError as error:
+        raise _absent(cluster.workers[:1], seconds) from error
     except tf.errors.OpError as error:
         raise DistributionError(
             f"training.strategy: worker {cluster.index} cannot join the others at "
             f"{', '.join(cluster.workers)} ({error.message}); is {cluster.workers[cluster.index]} "
             "this machine, its port free, and are the others running?"
         ) from error
+
+
+def _await(addresses, seconds):
+    """Waits for the other workers, who listen as soon as they wait for the chief.
+
+    TensorFlow's own wait in the chief takes an hour, and nothing but SIGKILL ends it.
+    """
+    deadline = time.monotonic() + seconds
+    absent = []
+    for address in addresses:
+        try:
+            wait_for(address, max(deadline - time.monotonic(), 0.0))
+        except OSError:
+            absent.append(address)
+    if absent:
+        raise _absent(absent, seconds)
+
+
+@contextlib.contextmanager
+def _ended_by_ctrl_c():
+    """Gives SIGINT to the system: while TensorFlow waits Python would not hear of it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _bound_registration(seconds):
+    """Has TensorFlow wait for the chief no longer than so."""
+    # As `MultiWorkerMirroredStrategy` does itself where it has not been done, without the bound.
+    spec = tf.distribute.cluster_resolver.TFConfigClusterResolver().cluster_spec()
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader=multi_worker_util.coordination_leader(spec),
+        cluster_register_timeout_in_ms=round(1000 * seconds),
+        coordinated_jobs=[
+            CoordinatedJob(name=job, num_tasks=spec.num_tasks(job))
+            for job in ("chief", "worker")
+            if job in spec.jobs
+        ],
+    )
+
+
+def _absent(addresses, seconds):
+    return DistributionError(
+        f"training.strategy: waited {seconds / 60:g} minutes for {', '.join(addresses)}, in vain. "
+        "Is it started, has it ended with a message of its own, can this machine reach it, and do "
+        f"all workers have the same {VARIABLE}? {JOIN}=MINUTES waits longer"
+    )

@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from keras_ds2.training.cluster import Cluster, ClusterError, addresses, read_cluster
+from keras_ds2.training.cluster import (
+    JOIN,
+    Cluster,
+    ClusterError,
+    addresses,
+    join_seconds,
+    read_cluster,
+)
 
 
 def read(content):
@@ -74,3 +81,11 @@ def test_a_host_named_twice_gets_two_ports():
 def test_hosts_that_are_none_are_refused(hosts, port):
     with pytest.raises(ClusterError):
         addresses(hosts, port)
+
+
+def test_how_long_the_others_are_waited_for():
+    assert join_seconds({}) == join_seconds({JOIN: ""}) == 900
+    assert join_seconds({JOIN: "0.5"}) == 30
+    for text in ("soon", "0", "-1", "nan", "inf", "1e6"):
+        with pytest.raises(ClusterError, match=rf"{JOIN}: expected minutes.* received '{text}'"):
+            join_seconds({JOIN: text})

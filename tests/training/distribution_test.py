@@ -4,13 +4,14 @@ import pytest
 import tensorflow as tf
 
 from keras_ds2.training.agreement import Agreement, WorkerLost
-from keras_ds2.training.cluster import ClusterError
+from keras_ds2.training.cluster import Cluster, ClusterError
 from keras_ds2.training.distribution import (
     DistributionError,
     is_chief,
     make_strategy,
     num_workers,
 )
+from keras_ds2.training.launcher import free_ports
 
 
 def test_default_is_one_device():
@@ -39,6 +40,14 @@ def test_several_workers_need_a_cluster_and_a_fresh_process(monkeypatch):
     config = '{"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": 0}}'
     monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(DistributionError, match="before TensorFlow computes anything"):
+        make_strategy("multi_worker")
+
+
+def test_a_worker_that_never_comes_is_named(monkeypatch):
+    (port,) = free_ports(1)
+    monkeypatch.setenv("TF_CONFIG", Cluster(("localhost:1", f"localhost:{port}"), 0).tf_config())
+    monkeypatch.setenv("KERAS_DS2_JOIN_MINUTES", "0.001")
+    with pytest.raises(DistributionError, match=rf"waited 0.001 minutes for localhost:{port}, in"):
         make_strategy("multi_worker")
 
 
