@@ -25,6 +25,7 @@ from keras_ds2.data.service import DataService
 from keras_ds2.decoding import GreedyDecoder
 from keras_ds2.evaluation.evaluator import Evaluator
 from keras_ds2.recipe.build import DataError, build
+from keras_ds2.recipe.equal_workers import refuse_unequal, require_equal_recipes
 from keras_ds2.recipe.load import save_recipe
 from keras_ds2.recipe.output_folder import (
     INITIAL,
@@ -102,6 +103,7 @@ def train_recipe(
         service.require_reachable()
     told = contextlib.nullcontext() if service is None else service.losses_told()
     with agreement.losses_told(), told:
+        require_equal_recipes(recipe, agreement)
         return _train(
             recipe.with_absolute_folder(),
             Path(output),
@@ -204,7 +206,7 @@ def _train(recipe, folder, init_from, console, strategy, agreement, service):
             first_epoch=epoch,
             first_step=step,
             augmentation=built.augmentation,
-            unread=guard.faults.add,
+            unread=_named(guard.faults.add, agreement),
             service=service,
             **plan,
             **shares,
@@ -266,11 +268,14 @@ def _require_equal_data(built, agreement):
     for example in built.train:
         digest.update(f"{example.frames} {example.labels.tolist()}\n".encode())
     digest = digest.hexdigest()
-    if agreement.from_chief(digest) != digest:
-        raise DistributionError(
-            "data.train_manifest: this worker has other training data than the chief (another "
-            "manifest, other files, or files that it cannot read); give all workers the same"
-        )
+    equal = agreement.from_chief(digest) == digest
+    refuse_unequal(
+        agreement,
+        None
+        if equal
+        else "data.train_manifest: this worker has other training data than the chief (another "
+        "manifest, other files, or files that it cannot read); give all workers the same",
+    )
     agreement.take_chiefs(built.front_end.weights)
 
 
@@ -281,10 +286,15 @@ def _report_replicas(replicas, workers, console):
 
 
 def _faults(folder, agreement, console):
-    """Every worker tells on its own terminal what it could not read; the chief keeps the file."""
+    """The chief tells and keeps what any worker could not read."""
+    return Faults(folder / FAULTS if agreement.is_chief else None, warning(console))
+
+
+def _named(add, agreement):
+    """A worker's files may be its own machine's: what it could not read names it."""
     if agreement.is_chief:
-        return Faults(folder / FAULTS, warning(console))
-    return Faults(None, warning(Console(stderr=True)))
+        return add
+    return lambda fault: add(f"worker {agreement.worker}: {fault}")
 
 
 def _guard(built, recipe, plan, faults):

@@ -1,6 +1,7 @@
 """What happens around the steps: scores, checkpoints, interruption, progress."""
 
 import contextlib
+import itertools
 import math
 import signal
 import threading
@@ -142,11 +143,8 @@ class RunKeeper(keras.callbacks.Callback):
 
     @contextlib.contextmanager
     def interruptible(self):
-        """Code in which a request to stop is a `TrainingInterrupted` at once, wherever it is.
-
-        Of several workers none leaves the others waiting: they stop when the code has ended.
-        """
-        self.may_interrupt = self.agreement.workers == 1
+        """Code in which a request to stop is a `TrainingInterrupted` at once, wherever it is."""
+        self.may_interrupt = True
         try:
             yield
         finally:
@@ -166,7 +164,9 @@ class RunKeeper(keras.callbacks.Callback):
         stops, saves = self.agreement.any(
             self.stop_signal is not None, time.monotonic() - self.saved_at > self.save_seconds
         )
-        if stops or saves:
+        # Validation may outlast the time that a worker is given to stop, and a worker die in it.
+        before_validation = self.agreement.workers > 1 and self.step == self.steps_per_epoch
+        if stops or saves or before_validation:
             self.save()
         if stops:
             self.require_saved()
@@ -184,21 +184,38 @@ class RunKeeper(keras.callbacks.Callback):
         counts = {name: logs[name] for name in COUNTS if name in logs}
         is_new = {name for name in counts if counts[name] > self.counts[name]}
         self.in_a_row = self.in_a_row + 1 if "not_finite" in is_new else 0
+        if "unread" in is_new:
+            self._share_faults()
         try:
             if "not_finite" in is_new:
                 self.guard.look_at_loss(self.epoch, self.step - 1, self.in_a_row)
-            self.guard.faults.tell()
+            self._tell_faults()
             if "unread" in is_new:
                 self.guard.faults.check_unread(
                     f"epoch {self.epoch + 1}", int(counts["unread"]), self.guard.most_unread
                 )
         except TrainingError as error:
-            self.guard.faults.tell()
+            self._tell_faults()
             if "not_finite" in is_new or not self.guard.most_unread:
                 self._undo_step()
             self.save()
             raise TrainingError(f"{error}\nStopped; {self._saved()}.") from None
         self.counts = counts
+
+    def _share_faults(self):
+        """Gives every worker what the others could not read; the chief tells and keeps it."""
+        if self.agreement.workers == 1:
+            return
+        faults = self.guard.faults
+        for line in itertools.chain(*self.agreement.from_all(faults.take())):
+            faults.add(line)
+        if not self.agreement.is_chief:
+            faults.tell()
+
+    def _tell_faults(self):
+        if not self.agreement.is_chief:
+            return  # Kept until they are shared.
+        self.guard.faults.tell()
 
     def _undo_step(self):
         """As if the last step, which changed nothing but the counts, had not been tried."""

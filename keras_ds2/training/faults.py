@@ -53,13 +53,20 @@ class Faults:
         """Takes a fault, from any thread."""
         self.new.append(str(fault))
 
+    def take(self) -> list[str]:
+        """Takes away what has come since the last time, untold."""
+        taken = []
+        while self.new:
+            taken.append(self.new.popleft())
+        return taken
+
     def tell(self) -> None:
         """Tells what has come since the last time, and writes it down.
 
         A file that cannot be written is told of, and tried again the next time.
         """
-        while self.new:
-            line = self.new.popleft().replace("\n", " ")
+        for fault in self.take():
+            line = fault.replace("\n", " ")
             self.seen[line] = None
             if line not in self.lines:
                 self.lines[line] = None

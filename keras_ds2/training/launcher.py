@@ -33,7 +33,8 @@ def launch(command: Sequence[str], workers: int) -> int:
 
     Each has its own `TF_CONFIG` over free ports of this machine, and a GPU or a share of the cores.
     The first worker, the chief, writes to this process's standard output, and all write to its
-    standard error; of the others the standard output is not shown. SIGINT and SIGTERM are handed
+    standard error, each line of the others after `worker 1: ` and the like; their standard output
+    is not shown. SIGINT and SIGTERM are handed
     on. The workers get SIGTERM when this process dies (on Linux).
 
     Args:
@@ -134,9 +135,9 @@ class _Worker:
             for line in lines:
                 text = line.decode(errors="replace")
                 self.said.append(text)
-                if self.index == 0:
-                    sys.stderr.write(text)
-                    sys.stderr.flush()
+                who = f"worker {self.index}: " if self.index else ""
+                sys.stderr.write(f"{who}{text}")
+                sys.stderr.flush()
         self.process.wait()
         ended.put(self.index)
 

@@ -131,7 +131,17 @@ def train(
         return figures
 
     def chiefs_scores():
-        return agreement.from_chief(scores() if agreement.is_chief else None)
+        found = None
+        try:
+            found = scores() if agreement.is_chief else None
+        except TrainingInterrupted:
+            if agreement.workers == 1:
+                raise
+        found = agreement.from_chief(found)
+        if found is None:  # The chief leaves no other waiting.
+            keeper.require_saved()
+            raise TrainingInterrupted
+        return found
 
     progress = EpochProgress(console, primary)
     best_epochs = BestEpochs(folder, monitored, average_best) if average_best else None

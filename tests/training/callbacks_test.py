@@ -15,8 +15,10 @@ from keras_ds2.training.callbacks import (
     ValidationScores,
 )
 from keras_ds2.training.checkpoints import CheckpointStore, without_optimizer
+from keras_ds2.training.faults import Faults, Guard
 from keras_ds2.training.history import History
 from tests.training.made_up_training import small_model
+from tests.training.made_up_workers import OneOfTwo
 
 STEPS = 3
 
@@ -184,3 +186,58 @@ class TestWhatCannotBeWritten:
         keeper.stop_signal = signal.SIGTERM
         with pytest.raises(TrainingError, match="there is no checkpoint yet"):
             keeper.on_train_batch_end(0, {"loss": 1.0})
+
+
+class TestSeveralWorkers:
+    @pytest.fixture
+    def keeper(self, tmp_path, request):
+        self.said = []
+        worker, words = request.param
+        path = None if worker else tmp_path / "faults.txt"
+        guard = Guard(Faults(path, self.said.append), most_unread=2)
+        return keeper_in(tmp_path, guard=guard, agreement=OneOfTwo(worker, words))
+
+    def end_batch(self, keeper, unread):
+        keeper.on_train_begin()
+        keeper.on_epoch_begin(0)
+        try:
+            keeper.on_train_batch_end(0, {"loss": 1.0, "unread": float(unread), "not_finite": 0.0})
+        finally:
+            keeper.give_back_signals()
+
+    @pytest.mark.parametrize("keeper", [(0, ["worker 1: b is gone"])], indirect=True)
+    def test_the_chief_tells_and_keeps_what_another_could_not_read(self, keeper, tmp_path):
+        keeper.guard.faults.add("a is gone")
+        self.end_batch(keeper, unread=2)
+        assert self.said == [
+            "  passed over: a is gone",
+            "  passed over: worker 1: b is gone",
+        ]
+        text = (tmp_path / "faults.txt").read_text()
+        assert text == "a is gone\nworker 1: b is gone\n"
+
+    @pytest.mark.parametrize("worker", [0, 1])
+    def test_where_they_are_too_many_every_worker_names_them_all(self, worker, tmp_path):
+        words = [["a is gone"], ["worker 1: b is gone"]]
+        guard = Guard(Faults(None, lambda line: None), most_unread=1)
+        agreement = OneOfTwo(worker, words[1 - worker])
+        keeper = keeper_in(tmp_path, guard=guard, agreement=agreement)
+        guard.faults.add(words[worker][0])
+        with pytest.raises(TrainingError, match=r"\n  a is gone\n  worker 1: b is gone\n"):
+            self.end_batch(keeper, unread=2)
+
+    @pytest.mark.parametrize("keeper", [(1, [])], indirect=True)
+    def test_what_is_read_ahead_waits_for_its_step(self, keeper):
+        """The chief hears of it when all know that there is something to say."""
+        keeper.guard.faults.add("b is gone")
+        self.end_batch(keeper, unread=0)
+        assert keeper.guard.faults.take() == ["b is gone"]
+
+    @pytest.mark.parametrize("keeper", [(0, [])], indirect=True)
+    def test_there_is_a_checkpoint_before_validation(self, keeper):
+        keeper.on_train_begin()
+        keeper.on_epoch_begin(0)
+        keeper.step = STEPS - 1
+        keeper.on_train_batch_end(0, {"loss": 1.0})
+        keeper.give_back_signals()
+        assert keeper.store.restore(keeper.model)["step"] == STEPS

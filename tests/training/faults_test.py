@@ -54,6 +54,14 @@ class TestFaults:
         faults.tell()
         assert (folder / "faults.txt").read_text() == "gone\n"
 
+    def test_what_is_taken_away_is_not_told(self, tmp_path):
+        said = []
+        faults = Faults(tmp_path / "faults.txt", said.append)
+        faults.add("gone")
+        assert faults.take() == ["gone"]
+        faults.tell()
+        assert (said, faults.take()) == ([], [])
+
     def test_none_leaves_no_file(self, tmp_path):
         Faults(tmp_path / "faults.txt", print).tell()
         assert not (tmp_path / "faults.txt").exists()

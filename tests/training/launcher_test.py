@@ -68,7 +68,7 @@ def test_all_end_when_one_dies_and_it_is_named(tmp_path, capfd):
         "  out of memory\n"
         "The same command goes on from the last checkpoint."
     )
-    assert capfd.readouterr().err == ""
+    assert capfd.readouterr().err == "worker 1: out of memory\n"
 
 
 def test_who_only_lost_another_is_not_blamed():

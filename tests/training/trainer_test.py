@@ -19,6 +19,7 @@ from tests.training.made_up_training import (
     send_signal_after,
     small_model,
 )
+from tests.training.made_up_workers import OneOfTwo
 
 
 def read_log(folder):
@@ -140,6 +141,32 @@ class TestBrokenOff:
         run(tmp_path, make_dataset=no_dataset, epochs=1)
         assert len(read_log(tmp_path)) == 1
         model, history, _ = run(tmp_path)
+        assert history.rows == whole[2].rows
+        assert_same_state(model, whole[1])
+
+    def test_during_validation_of_several_workers_too(self, whole, tmp_path):
+        """The chief, asked to stop, leaves no other waiting: all are told and stop."""
+
+        def interrupted():
+            signal.raise_signal(signal.SIGTERM)
+            raise AssertionError("went on")
+
+        heard = []
+
+        class Chief(OneOfTwo):
+            def from_chief(self, value):
+                heard.append(value)
+                return super().from_chief(value)
+
+        with pytest.raises(TrainingInterrupted):
+            run(tmp_path, validate=interrupted, agreement=Chief())
+        assert heard[-1] is None
+
+        def no_dataset(epoch, step):
+            raise AssertionError("the epoch's steps are all done")
+
+        run(tmp_path, make_dataset=no_dataset, epochs=1, agreement=Chief())
+        model, history, _ = run(tmp_path, agreement=Chief())
         assert history.rows == whole[2].rows
         assert_same_state(model, whole[1])
 
