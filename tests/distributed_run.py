@@ -4,6 +4,7 @@ Logical devices and workers have to be set up before TensorFlow starts, and of m
 process bears one, so this file runs as a program of its own.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+_OPTIONS = "KERAS_DS2_TEST_OPTIONS"
 TWO_REPLICAS = ("training.strategy=mirrored", "training.replicas=2")
 
 
@@ -27,20 +29,32 @@ def mirrored(recipe_file, output, *changes):
     return _replicas(output)
 
 
-def two_workers(recipe_file, output, *changes):
-    """The same in two processes."""
+def two_workers(recipe_file, output, *changes, **options):
+    """The same in two processes; what they say is left in `output.said`."""
+    launcher = start_two_workers(recipe_file, output, *changes, **options)
+    said, errors = launcher.communicate()
+    assert launcher.returncode == 0, errors[-4000:]
+    Path(f"{output}.said").write_text(said + errors)
+    return _replicas(output)
+
+
+def start_two_workers(recipe_file, output, *changes, **options):
+    """The process that starts them; `options` are those of `main`."""
     command = _command(recipe_file, output, "training.strategy=multi_worker", *changes)
     code = f"from keras_ds2.training.launcher import launch; raise SystemExit(launch({command}, 2))"
-    done = subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env={**os.environ, **QUIET},
-        capture_output=True,
+        env={**os.environ, **QUIET, _OPTIONS: json.dumps(options)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return _replicas(output)
+
+
+def other_output(output):
+    """The run folder that the second of two workers is given."""
+    return Path(f"{output}.worker_1")
 
 
 def saved_values(run):
@@ -80,26 +94,48 @@ def _folder(output):
 
 
 def main(recipe_file, output, *changes):
-    """Trains; every process leaves a file for each of its replicas beside `output`."""
+    """Trains; every process leaves a file for each of its replicas beside `output`.
+
+    Options, in the environment: `others_changes`, of the second worker's recipe;
+    `others_removals`, files that go when it has read all once; `validation_seconds`.
+    """
+    import time
+
     import tensorflow as tf
     from rich.console import Console
 
     from keras_ds2.recipe import load_recipe
     from keras_ds2.recipe import train as module
+    from keras_ds2.training.callbacks import TrainingInterrupted
     from keras_ds2.training.cluster import VARIABLE, read_cluster
 
     trained = []
     train = module.train
 
-    def watched(model, *arguments, **options):
+    worker = read_cluster().index if VARIABLE in os.environ else 0
+    options = json.loads(os.environ.get(_OPTIONS, "{}"))
+
+    def watched(model, make_dataset, validate, **arguments):
         trained.append(model)
-        return train(model, *arguments, **options)
+        if worker:
+            for path in options.get("others_removals", ()):
+                os.remove(path)
+
+        def slowly():
+            time.sleep(options.get("validation_seconds", 0))
+            return validate()
+
+        return train(model, make_dataset, slowly, **arguments)
 
     module.train = watched
-    module.train_recipe(load_recipe(recipe_file, changes), output, Console(file=sys.stdout))
+    own = other_output(output) if worker else output
+    changes = [*changes, *(options.get("others_changes", ()) if worker else ())]
+    try:
+        module.train_recipe(load_recipe(recipe_file, changes), own, Console(file=sys.stdout))
+    except TrainingInterrupted:
+        raise SystemExit(130) from None
     (model,) = trained
     strategy = model.distribute_strategy
-    worker = read_cluster().index if VARIABLE in os.environ else 0
     variables = [*model.variables, *model.optimizer.variables]
     _folder(output).mkdir(exist_ok=True)
     copies = {

@@ -78,9 +78,10 @@ def train_recipe(
     Raises:
         OutputError: if the folder cannot be used. Nothing is written then.
         RunFolderError: if `init_from` cannot be read, or nothing of it fits.
-        DistributionError, ClusterError: if the strategy cannot be had here.
+        DistributionError, ClusterError: if the strategy cannot be had here, or this worker has
+            another recipe or other data than the chief.
         DataServiceError: if `data.service` cannot be reached, or sends no batches any more.
-        WorkerLost: if another worker has died.
+        WorkerLost: if another worker has died, or has another recipe or other data.
         DataError, ManifestError, UnknownSymbolError: about the data.
         ChangedDataError: if other data were trained on before.
         ValueError: if an utterance is longer than `training.batch_frames`.

@@ -146,6 +146,8 @@ class RunKeeper(keras.callbacks.Callback):
         """Code in which a request to stop is a `TrainingInterrupted` at once, wherever it is."""
         self.may_interrupt = True
         try:
+            if self.stop_signal is not None:  # It came after the last step's look at it.
+                raise TrainingInterrupted
             yield
         finally:
             self.may_interrupt = False

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,9 +17,11 @@ import pytest
 import yaml
 from rich.console import Console
 
+from keras_ds2.data.service import wait_for
 from keras_ds2.recipe import load_recipe
 from keras_ds2.recipe.train import train_recipe
 from keras_ds2.training.callbacks import TrainingInterrupted, ValidationScores
+from keras_ds2.training.checkpoints import CheckpointStore
 from keras_ds2.training.cluster import Cluster
 from keras_ds2.training.distribution import DistributionError
 from keras_ds2.training.launcher import LOST, free_ports
@@ -26,12 +30,14 @@ from tests.distributed_run import (
     ROOT,
     assert_same_values,
     mirrored,
+    other_output,
     saved_values,
+    start_two_workers,
     two_workers,
 )
 from tests.made_up_corpus import TEXTS, features_corpus, tiny_recipe
 
-EPOCHS = 7
+EPOCHS, STEPS = 7, 3
 HALVES = pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 
 
@@ -77,6 +83,13 @@ def one(recipe_file):
     return output
 
 
+@pytest.fixture(scope="module")
+def two(recipe_file):
+    """The run of two processes, and what each of them had at the end."""
+    output = recipe_file.parent / "two"
+    return output, two_workers(recipe_file, output)
+
+
 def log(run):
     return list(csv.DictReader((Path(run) / "log.csv").read_text().splitlines()))
 
@@ -96,16 +109,39 @@ def test_two_replicas_end_as_one(recipe_file, one, tmp_path):
     assert_same_run(tmp_path / "run", one)
 
 
-def test_two_workers_end_as_one(recipe_file, one, tmp_path):
+def test_two_workers_end_as_one(one, two):
     """Files by the chief alone; both workers have its weights."""
-    first, second = two_workers(recipe_file, tmp_path / "run")
+    run, (first, second) = two
     assert_same_values(second, first, atol=0)
-    assert_same_run(tmp_path / "run", one)
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {
-        path.name for path in one.iterdir()
-    }
-    events = [sorted((run / "tensorboard").rglob("events*")) for run in (tmp_path / "run", one)]
+    assert_same_run(run, one)
+    assert {path.name for path in run.iterdir()} == {path.name for path in one.iterdir()}
+    events = [sorted((each / "tensorboard").rglob("events*")) for each in (run, one)]
     assert len(events[0]) == len(events[1])
+    assert not other_output(run).exists()
+
+
+@pytest.mark.slow
+def test_what_the_second_worker_cannot_read_is_passed_over_counted_and_named(recipe_file, tmp_path):
+    """Its data stand elsewhere, as on a machine of its own, and a third of them goes away."""
+    other = shutil.copytree(recipe_file.parent, tmp_path / "other")
+    first, second = two_workers(
+        recipe_file,
+        tmp_path / "run",
+        "data.max_error_share=0.9",
+        "training.epochs=3",
+        others_changes=[f"data.folder={other}"],
+        others_removals=[str(other / f"train_{index}.npy") for index in range(11)],
+    )
+    assert_same_values(second, first, atol=0)
+    faults = (tmp_path / "run" / "faults.txt").read_text().splitlines()
+    counts = [float(row["unread"]) for row in log(tmp_path / "run")]
+    assert 0 < max(counts) <= len(faults) <= min(11, sum(counts))
+    said = Path(f"{tmp_path / 'run'}.said").read_text()
+    for line in faults:
+        assert re.match(rf"worker 1: {re.escape(str(other))}\S*", line), line
+        assert re.search(r"train_(\d|10)\.npy", line), line
+    assert said.count("passed over: worker 1: ") == min(10, len(faults))
+    assert not other_output(tmp_path / "run").exists()
 
 
 @pytest.mark.slow
@@ -196,6 +232,26 @@ def wait_for_epochs(run, count, *processes):
     raise AssertionError(f"{run}: not {count} epochs in four minutes")
 
 
+def newest_step(run):
+    """How many steps of its epoch the newest checkpoint knows of; 0 where there is none."""
+    saved = CheckpointStore(run / "checkpoints").saved()
+    try:
+        return json.loads((saved[-1] / "state.json").read_text())["step"] if saved else 0
+    except FileNotFoundError:  # one that is a newer one's too many by now
+        return newest_step(run)
+
+
+def wait_for_step(run, step, *processes):
+    """Until the newest checkpoint stands after that step of an epoch."""
+    for _ in range(24000):
+        if newest_step(run) == step:
+            return
+        for process in processes:
+            assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    raise AssertionError(f"{run}: no checkpoint after step {step} in four minutes")
+
+
 def workers_of(launcher):
     """Process ids of a launcher's workers, in their order."""
     found = {}
@@ -211,13 +267,22 @@ def workers_of(launcher):
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for workers in /proc")
 class TestBrokenOff:
     def test_a_killed_worker_is_named_and_the_run_goes_on_to_the_same_end(
-        self, recipe_file, one, tmp_path
+        self, recipe_file, one, two, tmp_path
     ):
         output = tmp_path / "run"
-        arguments = (recipe_file, "--output", output, "--workers", 2)
+        changes = ("--set", "training.save_minutes=0")
+        arguments = (recipe_file, "--output", output, "--workers", 2, *changes)
         launcher = start(*arguments)
         wait_for_epochs(output, 2, launcher)
-        os.kill(workers_of(launcher)[1], signal.SIGKILL)
+        killed = workers_of(launcher)[1]
+        while True:  # Stopped first: were a later checkpoint under way it still would be inside.
+            wait_for_step(output, 1, launcher)
+            os.kill(killed, signal.SIGSTOP)
+            time.sleep(0.5)
+            if newest_step(output) == 1:
+                break
+            os.kill(killed, signal.SIGCONT)
+        os.kill(killed, signal.SIGKILL)
         _, errors = launcher.communicate(timeout=120)
         assert launcher.returncode == 1
         assert "worker 1 of 2 was killed by signal 9 (SIGKILL)" in errors
@@ -226,8 +291,9 @@ class TestBrokenOff:
         launcher = start(*arguments)
         shown, errors = launcher.communicate(timeout=300)
         assert (launcher.returncode, errors) == (0, "")
-        assert "going on from epoch" in shown
+        assert re.search(r"going on from epoch \d, step [23]", shown)
         assert_same_run(output, one)
+        assert_same_values(saved_values(output), saved_values(two[0]), atol=0)
 
     def test_asked_to_stop_all_workers_stop_at_one_step_and_go_on(self, recipe_file, one, tmp_path):
         output = tmp_path / "run"
@@ -245,20 +311,93 @@ class TestBrokenOff:
         assert (launcher.returncode, errors) == (0, "")
         assert_same_run(output, one)
 
+    def test_asked_to_stop_in_validation_they_stop_at_once_and_validate_again(
+        self, recipe_file, two, tmp_path
+    ):
+        output = tmp_path / "run"
+        launcher = start_two_workers(recipe_file, output, validation_seconds=200)
+        wait_for_step(output, STEPS, launcher)
+        started = time.monotonic()
+        launcher.send_signal(signal.SIGTERM)
+        _, errors = launcher.communicate(timeout=120)
+        assert launcher.returncode == 130, errors
+        assert time.monotonic() - started < 100
+
+        first, second = two_workers(recipe_file, output)
+        said = Path(f"{output}.said").read_text()
+        assert "going on with the validation of epoch 1" in said
+        assert_same_values(second, first, atol=0)
+        assert_same_values(saved_values(output), saved_values(two[0]), atol=0)
+        assert log(output) == log(two[0])
+
     def test_a_worker_whose_peer_dies_says_so_and_ends(self, recipe_file, tmp_path):
         """As on other machines, where no launcher looks after it. Here the chief dies."""
         output = tmp_path / "run"
-        names = tuple(f"localhost:{port}" for port in free_ports(2))
-        arguments = (recipe_file, "--output", output, "--set", "training.strategy=multi_worker")
-        chief, other = (
-            start(*arguments, TF_CONFIG=Cluster(names, index).tf_config()) for index in range(2)
-        )
+        chief, other = start_apart(recipe_file, output)
         wait_for_epochs(output, 1, chief, other)
         chief.kill()
         chief.communicate()
         _, errors = other.communicate(timeout=120)
         assert other.returncode == LOST
         assert "another of the 2 workers has died or cannot be reached" in errors
+
+
+def start_apart(recipe_file, output, *of_second):
+    """Two workers as on machines of their own, the second with arguments of its own."""
+    names = tuple(f"localhost:{port}" for port in free_ports(2))
+    arguments = (recipe_file, "--output", output, "--set", "training.strategy=multi_worker")
+    return [
+        start(*arguments, *more, TF_CONFIG=Cluster(names, index).tf_config())
+        for index, more in enumerate([(), of_second])
+    ]
+
+
+@pytest.mark.slow
+class TestWithoutAStart:
+    """Workers on machines of their own that cannot begin: all end, and say why."""
+
+    @pytest.mark.parametrize(
+        ("change", "said_by_second", "said_by_chief"),
+        [
+            ("training.learning_rate=0.2", "training.learning_rate: 0.1, 0.2", "worker 1: this"),
+            ("data.folder=/nowhere", "/nowhere/train.jsonl: no such file", "has died"),
+        ],
+        ids=["another recipe", "death before the first step"],
+    )
+    def test_the_chief_ends_with_the_second(
+        self, recipe_file, tmp_path, change, said_by_second, said_by_chief
+    ):
+        chief, second = start_apart(recipe_file, tmp_path / "run", "--set", change)
+        _, of_second = second.communicate(timeout=240)
+        _, of_chief = chief.communicate(timeout=240)
+        assert (second.returncode, chief.returncode) == (1, LOST), of_second + of_chief
+        assert said_by_second in of_second
+        assert said_by_chief in of_chief
+        assert not (tmp_path / "run").exists()
+
+    def test_who_never_comes_is_waited_for_so_long_or_until_ctrl_c(self, recipe_file, tmp_path):
+        clusters = [
+            Cluster(tuple(f"localhost:{port}" for port in free_ports(2)), index)
+            for index in (0, 1, 1)
+        ]
+        chief, second, interrupted = (
+            start(
+                recipe_file,
+                *("--output", tmp_path / "run", "--set", "training.strategy=multi_worker"),
+                TF_CONFIG=cluster.tf_config(),
+                KERAS_DS2_JOIN_MINUTES=minutes,
+            )
+            for cluster, minutes in zip(clusters, ("0.1", "0.1", ""), strict=True)
+        )
+        for process, cluster in ((chief, clusters[0]), (second, clusters[1])):
+            _, errors = process.communicate(timeout=240)
+            assert process.returncode == 1
+            absent = cluster.workers[1 - cluster.index]
+            assert f"waited 0.1 minutes for {absent}, in vain" in errors
+        wait_for(clusters[2].workers[1], 120)  # it listens when it waits
+        interrupted.send_signal(signal.SIGINT)
+        interrupted.communicate(timeout=60)
+        assert interrupted.returncode == -signal.SIGINT
 
 
 def test_a_batch_smaller_than_the_replicas_is_refused(recipe_file, tmp_path, monkeypatch):

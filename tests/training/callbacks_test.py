@@ -64,6 +64,14 @@ class TestSignals:
             keeper.on_train_batch_end(0, {"loss": 1.0})
         assert keeper.store.restore(keeper.model)["step"] == 1
 
+    def test_one_that_came_just_before_validation_stops_it(self, tmp_path, handler):
+        keeper = keeper_in(tmp_path)
+        keeper.on_train_begin()
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(TrainingInterrupted), keeper.interruptible():
+            raise AssertionError("went on")
+        assert not keeper.may_interrupt
+
     def test_handlers_are_given_back_at_the_end(self, tmp_path, handler):
         before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
         keeper = keeper_in(tmp_path)
