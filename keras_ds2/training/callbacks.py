@@ -319,6 +319,8 @@ class RunKeeper(keras.callbacks.Callback):
         }
 
     def _saved(self):
+        if not self.agreement.is_chief:
+            return "the chief keeps the checkpoints"
         saved = self.store.saved()
         return f"the last checkpoint is {saved[-1]}" if saved else "there is no checkpoint yet"
 

@@ -112,8 +112,9 @@ def train(
     epoch, step = state["epoch"], state["step"]
     before = state.get("steps_per_epoch", steps_per_epoch)
     if before != steps_per_epoch:
+        newest = (store.saved() or [store.folder])[-1]
         raise CheckpointError(
-            f"{store.saved()[-1]}: had {before} steps an epoch, now there are {steps_per_epoch}: "
+            f"{newest}: had {before} steps an epoch, now there are {steps_per_epoch}: "
             "the data have changed since. Name another folder to train on them, or put the data "
             "back as they were to go on."
         )
