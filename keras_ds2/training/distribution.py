@@ -5,6 +5,8 @@ batch, and have the same weights after it.
 """
 
 import contextlib
+import faulthandler
+import os
 import signal
 import threading
 import time
@@ -19,6 +21,8 @@ from keras_ds2.quiet import without_chatter
 from keras_ds2.training.cluster import JOIN, VARIABLE, join_seconds, read_cluster
 
 STRATEGIES = ("default", "mirrored", "multi_worker")
+
+_SPARE_S = 10.0
 
 
 class DistributionError(ValueError):
@@ -120,7 +124,7 @@ def _multi_worker():
     else:
         _bound_registration(seconds)
     try:
-        with without_chatter(), _ended_by_ctrl_c():
+        with _ended_in_any_case(seconds), without_chatter(), _ended_by_ctrl_c():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise DistributionError(
@@ -151,6 +155,20 @@ def _await(addresses, seconds):
             absent.append(address)
     if absent:
         raise _absent(absent, seconds)
+
+
+@contextlib.contextmanager
+def _ended_in_any_case(seconds):
+    """Ends the process, with a traceback, where TensorFlow does not keep to its own bound.
+
+    Seen now and then in a worker without a chief; Python gets no turn while TensorFlow waits.
+    """
+    with os.fdopen(os.dup(2), "w") as stderr:
+        faulthandler.dump_traceback_later(seconds + _SPARE_S, exit=True, file=stderr)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 @contextlib.contextmanager

@@ -402,7 +402,9 @@ class TestWithoutAStart:
             _, errors = process.communicate(timeout=240)
             assert process.returncode == 1
             absent = cluster.workers[1 - cluster.index]
-            assert f"waited 0.1 minutes for {absent}, in vain" in errors
+            told = f"waited 0.1 minutes for {absent}, in vain" in errors
+            # TensorFlow does not always keep to its bound; a watchdog ends the worker then.
+            assert told or (process is second and "Timeout (0:00:16)!" in errors), errors
         wait_for(clusters[2].workers[1], 120)  # it listens when it waits
         interrupted.send_signal(signal.SIGINT)
         interrupted.communicate(timeout=60)
