@@ -158,7 +158,7 @@ def save_picture(path: Path, curves: Curves) -> None:
             axes.set_ylim(0.0, 105.0)
             axes.grid(axis="y", color="#E5E5E5")
             if axes.lines:
-                axes.legend(frameon=False)
+                axes.legend(loc="upper right", edgecolor="none", framealpha=0.85)
         save_png(figure, path)
 
 
