@@ -131,6 +131,7 @@ def test_moments_in_half_precision_are_taken_in_float32():
     assert_near(output, (values.astype(np.float64) - 3) / 2, 0.02)
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one_with_both_halves():
     """Under `tf.distribute` outputs, gradients and moving averages are those of the whole batch."""
     report = two_replicas_report()["sequence_batch_norm"]

@@ -103,7 +103,9 @@ def test_the_layers_own_losses_are_added():
     assert float(model.compute_loss(y=labels, y_pred=output)) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+)
 def test_saved_and_loaded_it_goes_on_as_if_nothing_had_been(policy, tmp_path):
     """Weights, moving averages, optimizer and loss: the next step is the same."""
     keras.config.set_dtype_policy(policy)

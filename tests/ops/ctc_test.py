@@ -580,6 +580,7 @@ def test_rows_shared_among_any_number_of_cores(monkeypatch, ragged, cores):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_steps_written_out_as_for_a_gpu_give_the_same(monkeypatch):
     batch = drawn(2, 40, 6, 5)
     expected = losses_and_gradient(*batch)

@@ -109,6 +109,7 @@ def test_two_replicas_end_as_one(recipe_file, one, tmp_path):
     assert_same_run(tmp_path / "run", one)
 
 
+@pytest.mark.slow
 def test_two_workers_end_as_one(one, two):
     """Files by the chief alone; both workers have its weights."""
     run, (first, second) = two

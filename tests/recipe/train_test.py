@@ -495,6 +495,7 @@ def changed(*paths):
 
 
 class TestGoingOnWithOtherData:
+    @pytest.mark.slow
     def test_files_deleted_and_emptied_meanwhile_are_as_if_broken_in_training(
         self, broken_off, broken_meanwhile, corpus, tmp_path
     ):

@@ -44,7 +44,10 @@ def fitted(batch_size, accumulate_steps, **options):
 @pytest.mark.parametrize(
     "options",
     [
-        {"name": "sgd", "momentum": 0.9, "nesterov": True, "clip_norm": 0.5},
+        pytest.param(
+            {"name": "sgd", "momentum": 0.9, "nesterov": True, "clip_norm": 0.5},
+            marks=pytest.mark.slow,
+        ),
         {"name": "adamw", "weight_decay": 0.1, "clip_norm": 0.5, "ema_momentum": 0.9},
     ],
     ids=lambda options: options["name"],
