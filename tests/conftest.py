@@ -25,6 +25,12 @@ SPEECH_DATA_VARIABLE = "KERAS_DS2_SPEECH_DATA"
 CHECKOUT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _module_seeds():
+    """What a module's fixtures make does not depend on the modules that ran before."""
+    keras.utils.set_random_seed(20151208)
+
+
 @pytest.fixture(autouse=True)
 def _seeds():
     """Every test starts from the same random state: Python's, NumPy's, TensorFlow's, Keras's."""

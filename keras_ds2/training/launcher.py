@@ -34,8 +34,8 @@ def launch(command: Sequence[str], workers: int) -> int:
     Each has its own `TF_CONFIG` over free ports of this machine, and a GPU or a share of the cores.
     The first worker, the chief, writes to this process's standard output, and all write to its
     standard error, each line of the others after `worker 1: ` and the like; their standard output
-    is not shown. SIGINT and SIGTERM are handed
-    on. The workers get SIGTERM when this process dies (on Linux).
+    is not shown. SIGINT and SIGTERM are handed on. The workers get SIGTERM when this process dies
+    (on Linux).
 
     Args:
         command: of a worker; it has to train under `multi_worker`.

@@ -22,7 +22,7 @@ BINS = 4
 
 @pytest.fixture(scope="module")
 def model():
-    keras.utils.set_random_seed(2)  # some models write the same for all
+    keras.utils.set_random_seed(2)  # with others it may write the same for all
     return build_model(
         "english",
         vocabulary_size=len(ALPHABET),
