@@ -1,10 +1,13 @@
 """Trainings that a comparison is made of: started, gone on with, and their logs."""
 
 import csv
+import json
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+from keras_ds2.atomic_write import write_text_atomically
 
 
 def train(recipe: str, run: Path, overrides: Iterable[str], epochs: int) -> None:
@@ -38,3 +41,35 @@ def read_log(run: Path) -> list[dict[str, float]]:
             ]
     except FileNotFoundError:
         return []
+
+
+def score(run: Path, manifest: Path, path: Path) -> None:
+    """Writes what `keras-ds2 evaluate --json` says of a run; does nothing where that was done."""
+    if path.exists():
+        return
+    command = [sys.executable, "-m", "keras_ds2.cli", "evaluate", str(run), "--json"]
+    command += ["--manifest", str(manifest)]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if ended.returncode:
+        sys.exit(f"{' '.join(command)}: ended with {ended.returncode}")
+    write_text_atomically(path, json.dumps(json.loads(ended.stdout), indent=1) + "\n")
+
+
+def folder_name(case: str) -> str:
+    """Of a case's runs."""
+    return case.replace(" ", "_")
+
+
+def read_scores(folder: Path, cases: Iterable[str]) -> dict[str, dict[str, dict[int, dict]]]:
+    """Reads every `CASE/seed-N.MANIFEST.json` in a folder.
+
+    Returns:
+        Case, manifest, seed, what `keras-ds2 evaluate --json` printed.
+    """
+    scores: dict[str, dict[str, dict[int, dict]]] = {}
+    for case in cases:
+        for path in sorted((folder / folder_name(case)).glob("seed-*.json")):
+            seed, manifest = path.name.removeprefix("seed-").removesuffix(".json").split(".", 1)
+            by_seed = scores.setdefault(case, {}).setdefault(manifest, {})
+            by_seed[int(seed)] = json.loads(path.read_text(encoding="utf-8"))
+    return scores

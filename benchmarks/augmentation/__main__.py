@@ -7,14 +7,11 @@ off, the same command goes on where it stopped.
 """
 
 import argparse
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks._trainings import train
+from benchmarks._trainings import folder_name, read_scores, score, train
 from benchmarks.augmentation import report
 from keras_ds2.atomic_write import write_text_atomically
 from keras_ds2.training.progress import counting
@@ -27,12 +24,12 @@ def main():
     wanted = [(case, seed) for seed in range(1, options.seeds + 1) for case in report.cases()]
     with counting(Console(stderr=True), "training", len(wanted)) as advance:
         for case, seed in wanted:
-            run = options.output / report.folder_name(case) / f"seed-{seed}"
+            run = options.output / folder_name(case) / f"seed-{seed}"
             _train(run, case, seed, options)
             for name, manifest in zip(names, manifests, strict=True):
-                _score(run, manifest, run.with_name(f"{run.name}.{name}.json"))
+                score(run, manifest, run.with_name(f"{run.name}.{name}.json"))
             advance()
-    text = report.table(report.read_scores(options.output), names)
+    text = report.table(read_scores(options.output, report.cases()), names)
     print(text)
     write_text_atomically(options.output / "augmentation.md", text + "\n")
 
@@ -59,17 +56,6 @@ def _train(run, case, seed, options):
     overrides += [f"data.folder={options.data.resolve()}", f"training.seed={seed}"]
     overrides += report.cases()[case]
     train("english/letters_numbers", run, overrides, report.SHORTER["training.epochs"])
-
-
-def _score(run, manifest, path):
-    if path.exists():
-        return
-    command = [sys.executable, "-m", "keras_ds2.cli", "evaluate", str(run), "--json"]
-    command += ["--manifest", str(manifest)]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if ended.returncode:
-        sys.exit(f"{' '.join(command)}: ended with {ended.returncode}")
-    write_text_atomically(path, json.dumps(json.loads(ended.stdout), indent=1) + "\n")
 
 
 if __name__ == "__main__":

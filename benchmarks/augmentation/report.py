@@ -1,8 +1,5 @@
 """The table of what each augmentation adds."""
 
-import json
-from pathlib import Path
-
 ALL = "all of them"
 NONE = "none of them"
 
@@ -32,26 +29,6 @@ def cases() -> dict[str, list[str]]:
         name: [f"augmentation.{key}" for key in keys]
         for name, keys in {ALL: [], **without, NONE: nothing}.items()
     }
-
-
-def folder_name(case: str) -> str:
-    """Of a case's runs."""
-    return case.replace(" ", "_")
-
-
-def read_scores(folder: Path) -> dict[str, dict[str, dict[int, dict]]]:
-    """Reads every `CASE/seed-N.MANIFEST.json` in a folder.
-
-    Returns:
-        Case, manifest, seed, what `keras-ds2 evaluate --json` printed.
-    """
-    scores: dict[str, dict[str, dict[int, dict]]] = {}
-    for case in cases():
-        for path in sorted((folder / folder_name(case)).glob("seed-*.json")):
-            seed, manifest = path.name.removeprefix("seed-").removesuffix(".json").split(".", 1)
-            by_seed = scores.setdefault(case, {}).setdefault(manifest, {})
-            by_seed[int(seed)] = json.loads(path.read_text(encoding="utf-8"))
-    return scores
 
 
 def table(scores: dict[str, dict[str, dict[int, dict]]], manifests: list[str]) -> str:

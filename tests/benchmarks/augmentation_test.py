@@ -2,6 +2,7 @@
 
 import json
 
+from benchmarks._trainings import folder_name, read_scores
 from benchmarks.augmentation import report
 from keras_ds2.recipe import find_recipe, load_recipe
 from keras_ds2.recipe.schema import AugmentationSection
@@ -14,7 +15,7 @@ def augmentation(case):
 
 
 def write_score(folder, case, seed, rate, manifest="corpus_test"):
-    path = folder / report.folder_name(case) / f"seed-{seed}.{manifest}.json"
+    path = folder / folder_name(case) / f"seed-{seed}.{manifest}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"wer": rate}), encoding="utf-8")
 
@@ -33,7 +34,7 @@ def test_seeds_are_compared_with_the_same_seeds(tmp_path):
     write_score(tmp_path, report.ALL, 2, 0.12)
     write_score(tmp_path, "without speed", 2, 0.15)
     write_score(tmp_path, "without speed", 3, 0.50)
-    lines = report.table(report.read_scores(tmp_path), ["corpus_test"]).splitlines()
+    lines = report.table(read_scores(tmp_path, report.cases()), ["corpus_test"]).splitlines()
     assert lines[2:] == [
         "| all of them | 1, 2 | 10.0 %, 12.0 % |  |",
         "| without speed | 2, 3 | 15.0 %, 50.0 % | +3.0 |",
@@ -44,7 +45,9 @@ def test_a_manifest_that_was_not_scored_leaves_its_columns_empty(tmp_path):
     write_score(tmp_path, report.ALL, 1, 0.10)
     write_score(tmp_path, report.ALL, 1, 0.30, "real")
     write_score(tmp_path, report.NONE, 1, 0.40)
-    lines = report.table(report.read_scores(tmp_path), ["corpus_test", "real"]).splitlines()
+    lines = report.table(
+        read_scores(tmp_path, report.cases()), ["corpus_test", "real"]
+    ).splitlines()
     assert lines[2:] == [
         "| all of them | 1 | 10.0 % |  | 30.0 % |  |",
         "| none of them | 1 | 40.0 % | +30.0 |  |  |",
