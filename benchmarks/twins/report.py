@@ -15,7 +15,7 @@ DIRECTIONS = {
 
 SHORTER = (
     "model.num_rnn_layers=3",
-    "model.units=256",
+    "model.units=192",
     "model.conv_filters=[256]",
     "training.learning_rate=2e-3",
 )
