@@ -1,10 +1,10 @@
 """Serving: how long users who speak in real time wait for their text, and what batching gives.
 
 From the last sample sent to the final text, over the loopback, users in this process, each
-server in one of its own: `batch_dispatch` computes whatever has come as one batch,
-`batches_of_one` is the same server with `--max-batch 1`. The model is the production one, 512
-units, untrained; each user says utterances of noise, a tenth of a second at a time, begun at
-times drawn at random. Both servers get the same users in turn.
+server in one of its own: `batch_dispatch` computes whatever has come as one batch, `int16` is the
+same with `--precision int16`, `batches_of_one` with `--max-batch 1`. The model is the production
+one, 512 units, untrained; each user says utterances of noise, a tenth of a second at a time, begun
+at times drawn at random. All servers get the same users in turn.
 """
 
 import asyncio
@@ -34,7 +34,11 @@ USERS = (10, 20, 30, 50)
 SIZE = {"units": 512, "num_rnn_layers": 3, "lookahead": 20, "utterance_s": 4.0, "utterances": 2}
 QUICK_USERS = (2, 4)
 QUICK_SIZE = {"units": 32, "num_rnn_layers": 1, "lookahead": 4, "utterance_s": 1.0, "utterances": 1}
-SERVERS = {"batch_dispatch": 64, "batches_of_one": 1}
+SERVERS = {
+    "batch_dispatch": ("--max-batch", "64"),
+    "int16": ("--max-batch", "64", "--precision", "int16"),
+    "batches_of_one": ("--max-batch", "1"),
+}
 
 
 def main(arguments):
@@ -53,8 +57,8 @@ def main(arguments):
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as servers:
         run = write_run(Path(folder) / "run", size)
         urls = {
-            name: servers.enter_context(server(run, most, arguments.threads))
-            for name, most in SERVERS.items()
+            name: servers.enter_context(server(run, options, arguments.threads))
+            for name, options in SERVERS.items()
         }
         for url in urls.values():
             asyncio.run(crowd(url, 2, size["utterance_s"], 1))
@@ -77,7 +81,7 @@ def measure(urls, users, size, repeats):
             loads[name].append((after - before, wall))
     return {
         name: {
-            "role": "ours" if name == "batch_dispatch" else "peer",
+            "role": "peer" if name == "batches_of_one" else "ours",
             **spread(delays[name]),
             "mean_batch": _rounded(
                 sum(load[1] for load, _ in loads[name]) / sum(load[0] for load, _ in loads[name])
@@ -158,10 +162,10 @@ async def utterance(url, seconds, seed):
 
 
 @contextlib.contextmanager
-def server(run, max_batch, threads):
+def server(run, options, threads):
     """A server in a process of its own; yields its URL."""
-    command = [sys.executable, "-m", "keras_ds2.cli", "serve", run, "--port", "0"]
-    command += ["--max-batch", str(max_batch), "--max-sessions", str(max(*USERS, max_batch))]
+    command = [sys.executable, "-m", "keras_ds2.cli", "serve", run, "--port", "0", *options]
+    command += ["--max-sessions", "64"]
     environment = {
         **os.environ,
         "TF_CPP_MIN_LOG_LEVEL": "2",

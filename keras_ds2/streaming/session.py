@@ -201,6 +201,11 @@ class StreamingSession:
             return self._decoder.steps < self.step.steps_of(self._frames())
         return len(self._pending) >= self.step.chunk_shape[0]
 
+    @property
+    def only_reads_out(self) -> bool:
+        """Whether it ended and what work is left costs little: see the step's."""
+        return self._finished and self.step.only_reads_out(self._state, self._frames())
+
     def take(self) -> tuple[dict, np.ndarray, int]:
         """The state, the next chunk and the length, as `StreamingStep.advance` wants them."""
         size = self.step.chunk_shape[0]

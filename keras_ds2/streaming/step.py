@@ -11,7 +11,7 @@ from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.models.deep_speech_2 import DeepSpeech2
 from keras_ds2.models.precision import in_float32
 from keras_ds2.sequence import steps_after_stride
-from keras_ds2.streaming.stages import Flow, front_end_stages, model_stages
+from keras_ds2.streaming.stages import Flow, Recurrence, front_end_stages, model_stages
 
 END_UNKNOWN = 2**62
 """Length of an utterance that goes on, in frames."""
@@ -91,6 +91,10 @@ class StreamingStep:
         network, rows = model_stages(self._model, rows, precision == "int16")
         self._features, self._network = features, network
         self.steps, self.delay_steps = rows.per_chunk, rows.delay
+        self._recurrent_delay_steps = max(
+            (stage.rows.delay for stage in network if isinstance(stage, Recurrence)),
+            default=rows.delay,
+        )
         self._shapes = {
             name: shape for stage in (*features, *network) for name, shape in stage.shapes.items()
         }
@@ -137,6 +141,18 @@ class StreamingStep:
     def first_step(self, state: State) -> int:
         """The step of the first logits that the next chunk gives, of a state of batch 1."""
         return int(np.asarray(state["frames"])[0]) // self._frames_per_step - self.delay_steps
+
+    def only_reads_out(self, state: State, frames: int) -> bool:
+        """Whether all that is left of an utterance is what the layers above recurrences wait for.
+
+        Such a chunk costs little in a batch of its own: the recurrences are not run.
+
+        Args:
+            state: of batch 1.
+            frames: of the whole utterance.
+        """
+        taken = int(np.asarray(state["frames"])[0]) // self._frames_per_step
+        return taken - self._recurrent_delay_steps >= self.steps_of(frames)
 
     def initial_state(self) -> dict[str, np.ndarray]:
         """The state of a stream that has heard nothing, batch 1."""

@@ -135,6 +135,26 @@ def test_who_sends_an_hour_at_once_takes_one_place_and_each_has_a_turn():
     assert np.round(gate.batches[3], 1).tolist() == [0.5]
 
 
+def test_who_ended_and_waits_for_the_lookahead_alone_does_not_stand_in_the_queue():
+    gate = Gate(is_open=False)
+    chunk = gate.chunk_shape[0]
+    with BatchDispatch(gate, 8) as dispatch:
+        talking, _ = opened(dispatch)
+        talking.put(np.full(40 * chunk, 0.5, np.float32))
+        assert gate.waits.acquire(timeout=PATIENCE)
+        ending, listener = opened(dispatch)
+        ending.put(np.full(chunk, 0.1, np.float32))
+        ending.end()
+        gate.permits.release(100)
+        assert listener.last().text == expected(np.full(chunk, 0.1, np.float32)).text
+    together = [len(batch) for batch in gate.batches]
+    alone = [float(np.round(batch[0], 1)) != 0.5 for batch in gate.batches if len(batch) == 1]
+    assert max(together) == 2  # while it was heard
+    assert sum(alone) >= 2  # one after the other
+    first = alone.index(True)
+    assert all(alone[first : first + sum(alone)])
+
+
 @pytest.mark.parametrize(
     "samples", [np.full(9, np.nan, np.float32), np.zeros((3, 2), np.float32), np.full(9, 70.0)]
 )

@@ -48,6 +48,23 @@ def test_a_row_does_not_depend_on_its_batch(kind):
             np.testing.assert_allclose(together[row][name], array, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("extra", [0, 1, 2, 3])
+def test_what_only_reads_out_leaves_the_recurrences_as_they_are(kind, extra):
+    step = step_of(kind)
+    recurrences = [layer.name for layer in step.model.stack if hasattr(layer, "recurrent_kernels")]
+    frames = 2 * step.chunk_frames + extra
+    state, told = states_after(step, 2), []
+    for _ in range(8):
+        told.append(step.only_reads_out(state, frames))
+        (new,), _ = step.advance([state], [chunk_of(step, 1)], [frames])
+        kept = [np.array_equal(new[name], state[name]) for name in recurrences]
+        assert told[-1] == kept[-1]  # the one that hears last
+        assert all(kept) or not told[-1]
+        state = new
+    assert told[-1]
+
+
 def test_a_row_without_work_stays_as_it_is():
     step = step_of(WAVEFORM)
     state = gather([states_after(step, 3), states_after(step, 2)])
