@@ -16,7 +16,7 @@ from keras_ds2.audio.io import (
     read_audio,
     read_audio_file,
 )
-from tests.audio.made_up_audio import chunk, silent_mp3, tone, tone_mp3, wav, with_id3
+from tests.audio.made_up_audio import chunk, silent_mp3, tone, tone_mp3, vorbis, wav, with_id3
 
 RATE = 16000
 TONE = tone(440.0, RATE, 0.25)
@@ -30,13 +30,6 @@ def flac(samples, sampling_rate, bits=16):
     else:
         values = values.astype(np.int16) if bits == 16 else values.astype(np.int32) * 256
     return tfio.audio.encode_flac(values, sampling_rate).numpy()
-
-
-def vorbis(samples, sampling_rate):
-    samples = np.asarray(samples, np.float32)
-    if samples.ndim == 1:
-        samples = np.stack([samples, samples], axis=1)  # its encoder refuses one channel at 16 kHz
-    return tfio.audio.encode_vorbis(samples, sampling_rate).numpy()
 
 
 EVERY_FORMAT = {

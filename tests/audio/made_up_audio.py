@@ -5,6 +5,7 @@ import struct
 import zlib
 
 import numpy as np
+import tensorflow_io as tfio
 
 # 0.25 s of a 500 Hz tone of amplitude 0.5 at 16 kHz, mono, LAME, variable bit rate.
 _TONE_MP3 = """
@@ -94,3 +95,11 @@ def with_id3(content, size=300):
     """The content behind an ID3v2 tag of `size` bytes."""
     head = b"ID3\x04\x00\x00" + bytes([0, 0, size // 128, size % 128])
     return head + bytes(size) + content
+
+
+def vorbis(samples, sampling_rate):
+    """An Ogg Vorbis file; of one channel two, for its encoder refuses one at 16 kHz."""
+    samples = np.asarray(samples, np.float32)
+    if samples.ndim == 1:
+        samples = np.stack([samples, samples], axis=1)
+    return tfio.audio.encode_vorbis(samples, sampling_rate).numpy()

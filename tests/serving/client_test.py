@@ -16,6 +16,7 @@ import websockets.sync.server
 from rich.console import Console
 
 from keras_ds2 import cli
+from keras_ds2.cli.parser import build_parser
 from keras_ds2.serving.client import (
     ServerError,
     model_facts,
@@ -24,6 +25,7 @@ from keras_ds2.serving.client import (
 )
 from tests.audio.made_up_audio import wav
 from tests.serving.made_up_server import (
+    CHECKOUT,
     END,
     KIND,
     PATIENCE,
@@ -178,11 +180,32 @@ def test_messages_of_another_kind_of_server():
         server.shutdown()
 
 
+def test_what_the_readme_shows(server, capsys):
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    (shown,) = (
+        block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "url =" in block
+    )
+    assert len(shown.splitlines()) <= 20
+    names = {"microphone": np.array_split(SPEECH, 9)}
+    exec(shown.replace("http://127.0.0.1:8000", server.url), names)
+    assert names["final"].text == expected(SPEECH)
+    assert expected(SPEECH) in capsys.readouterr().out.splitlines()[-1]
+
+
 class TestCommands:
     def test_a_url_in_place_of_a_run(self, server, wav_file, capsys):
         assert cli.main(["stream", server.url, wav_file]) == 0
         out = capsys.readouterr().out
         assert out.splitlines()[-1] == recognizer(KIND).transcribe(wav_file)
+
+    def test_what_is_piped_in_goes_to_a_server(self, server, capsys, monkeypatch):
+        piped = io.TextIOWrapper(io.BytesIO(SPEECH.tobytes()))
+        monkeypatch.setattr(sys, "stdin", piped)
+        assert cli.main(["stream", server.url, "-"]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == expected(SPEECH)
+
+    def test_nobody_else_reaches_a_server_unless_it_is_asked_to_listen(self):
+        assert build_parser().parse_args(["serve", "run"]).host == "127.0.0.1"
 
     def test_a_chunk_is_the_servers_own(self, server, wav_file, capsys):
         assert cli.main(["stream", server.url, wav_file, "--chunk-ms", "50"]) == 1

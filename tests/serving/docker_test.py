@@ -2,6 +2,9 @@
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -83,6 +86,28 @@ def test_compose_builds_it_and_publishes_to_this_machine_alone(service):
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert commands.TOKEN in service["environment"]
+
+
+def test_linters_have_nothing_to_say():
+    hadolint = shutil.which("hadolint", path=Path(sys.executable).parent)
+    if hadolint is None:
+        pytest.skip("hadolint's package has no program for this kind of machine")
+    ended = subprocess.run(
+        [hadolint, "--failure-threshold", "style", FOLDER / "Dockerfile"],
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+
+
+def test_the_compose_file_is_of_composes_schema():
+    compose_spec = pytest.importorskip("compose_spec")
+    text = (FOLDER / "compose.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"\$\{[^}]*\}", "/runs/live", text)  # variables are filled in before
+    (service,) = compose_spec.PyCompose.from_yaml(text).to_spec().services.values()
+    assert service.read_only is True
+    with pytest.raises(ValueError, match="read_onlyy"):
+        compose_spec.PyCompose.from_yaml(text.replace("    read_only:", "    read_onlyy:"))
 
 
 def test_nothing_else_is_sent_to_the_builder(instructions):

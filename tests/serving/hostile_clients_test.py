@@ -36,6 +36,8 @@ from tests.serving.made_up_server import (
 )
 from tests.streaming.made_up_streams import RATE
 
+PROTOCOL_ERROR = 1002
+
 SPEECH = pcm(6000)
 TEXT = expected(SPEECH)
 
@@ -191,22 +193,25 @@ class TestAudio:
         assert 0.5 < max(waiting) <= 0.5 + 0.5
 
     @pytest.mark.parametrize(
-        "content",
+        ("content", "code"),
         [
-            b"\xff" * 500,
-            frame(3, b"?"),  # an opcode that is none
-            frame(1, b"\xff\xfe"),  # text that is no UTF-8
-            frame(2, b"1", length=2**62),
-            frame(0, b"a piece of nothing"),
-            frame(9, bytes(200)),  # a ping of more than 125 bytes
+            (b"\xff" * 500, PROTOCOL_ERROR),
+            (frame(3, b"?"), PROTOCOL_ERROR),  # an opcode that is none
+            (frame(1, b"\xff\xfe"), 1007),  # text that is no UTF-8
+            (frame(2, b"1", length=2**62), 1009),
+            (frame(0, b"a piece of nothing"), PROTOCOL_ERROR),
+            (frame(9, bytes(200)), PROTOCOL_ERROR),  # a ping of more than 125 bytes
         ],
     )
-    def test_garbage_frames(self, server, content):
+    def test_garbage_frames(self, server, content, code):
         with raw(server) as connection:
             upgrade(connection, content)
             connection.settimeout(20)
-            while connection.recv(2**16):  # it says what it says, and closes
-                pass
+            told = b""
+            while piece := connection.recv(2**16):
+                told += piece
+        assert told[0] == 0x88, "something but a close"
+        assert int.from_bytes(told[2:4], "big") == code
 
 
 @contextlib.contextmanager

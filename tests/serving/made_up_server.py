@@ -60,12 +60,11 @@ def expected(samples):
 
 
 @contextlib.contextmanager
-def serving(served=None, *, server_options=None, **options):
+def serving(served=None, **options):
     """A server of `recognizer(KIND)`, or another, while it lasts.
 
     Args:
         served: recognizer.
-        server_options: of `SpeechServer`.
         **options: of `Limits`, or of `Service` where it has one of this name.
     """
     of_service = {
@@ -73,7 +72,7 @@ def serving(served=None, *, server_options=None, **options):
     }
     limits = Limits(**{"max_batch": 4, **options})
     service = Service(served or recognizer(KIND), limits, **of_service)
-    server = SpeechServer(service, port=0, **(server_options or {}))
+    server = SpeechServer(service, port=0)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()
     try:
@@ -102,7 +101,7 @@ class Served:
 
     def has_started(self):
         assert self.process.poll() is None, self._log.read_text()
-        found = re.search(r"running on (http://\S+)", self._log.read_text())
+        found = re.search(r"running on (https?://\S+)", self._log.read_text())
         self.url = found and found.group(1)
         return found
 

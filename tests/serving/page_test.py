@@ -118,6 +118,40 @@ class TestPage:
         wait_until(lambda: not service_of(server)._inside)
         assert page.value("document.getElementById('speak').disabled") is False
 
+    def test_a_file_is_opened_and_its_text_copied_by_the_keyboard_alone(self, page, recording):
+        page.call("Page.setInterceptFileChooserDialog", enabled=True)
+        page.press("Tab")
+        page.press("Tab")
+        assert page.value("document.activeElement.id") == "file"
+        assert "solid" in page.value(
+            "getComputedStyle(document.getElementById('file-label')).outlineStyle"
+        )
+        page.press("Enter")
+        page.wait_for("true")
+        (chooser,) = (each for each in page.events if each["method"] == "Page.fileChooserOpened")
+        page.call("Page.setInterceptFileChooserDialog", enabled=False)
+        page.call(
+            "DOM.setFileInputFiles",
+            files=[str(recording)],
+            backendNodeId=chooser["params"]["backendNodeId"],
+        )
+        page.wait_for("document.getElementById('status').textContent === 'Done'")
+        page.press("Tab")
+        assert page.value("document.activeElement.id") == "copy"
+        page.value(
+            """(() => {
+                window.copied = [];
+                navigator.clipboard.writeText = async (text) => { window.copied.push(text); };
+            })()"""
+        )
+        page.press("Enter")
+        page.wait_for("document.getElementById('status').textContent === 'Copied'")
+        assert page.value("window.copied") == [text_of(page, "stable")] != [""]
+        page.value("navigator.clipboard.writeText = async () => { throw new Error('no'); }")
+        page.press("Enter")
+        page.wait_for("document.getElementById('status').textContent.startsWith('Selected')")
+        assert page.value("getSelection().toString()") == text_of(page, "stable")
+
     def test_what_the_microphone_hears_is_what_the_server_gets(self, page, monkeypatch):
         heard, put = [], StreamingSession.put
 

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 
 import numpy as np
+import openapi_spec_validator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -15,7 +16,7 @@ from keras_ds2.serving import run
 from keras_ds2.serving.app import make_app
 from keras_ds2.serving.limits import Limits
 from keras_ds2.serving.service import Service
-from tests.audio.made_up_audio import wav
+from tests.audio.made_up_audio import tone_mp3, vorbis, wav
 from tests.made_up_corpus import flac_bytes
 from tests.serving.made_up_server import (
     END,
@@ -30,13 +31,14 @@ from tests.serving.made_up_server import (
     pcm,
     refused,
     say,
+    served_process,
     service_of,
     serving,
     talking,
     transcript,
     wait_until,
 )
-from tests.streaming.made_up_streams import RATE, recognizer
+from tests.streaming.made_up_streams import RATE, recognizer, write_run
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,16 @@ class TestStream:
 
 
 class TestTranscribe:
-    @pytest.mark.parametrize("content", [wav(pcm(20000) / 32768, RATE), flac_bytes("cab", 16000)])
+    @pytest.mark.parametrize(
+        "content",
+        [
+            wav(pcm(20000) / 32768, RATE),
+            flac_bytes("cab", 16000),
+            tone_mp3(),
+            vorbis(pcm(20000) / 32768, 16000),
+        ],
+        ids=["wav", "flac", "mp3", "vorbis"],
+    )
     def test_a_file_of_any_format_and_rate(self, server, content):
         status, _, body = ask(server, "/v1/transcribe", content)
         found = recognizer(KIND).recognize(content)
@@ -183,6 +194,7 @@ class TestOtherAddresses:
 
     def test_the_description_names_every_address_and_what_is_sent(self, server):
         description = json.loads(ask(server, "/openapi.json")[2])
+        openapi_spec_validator.validate(description)
         routes = {route.path for route in make_app(service_of(server)).routes}
         assets = {"/page.css", "/page.js", "/microphone.js"}
         assert set(description["paths"]) == routes - assets
@@ -227,9 +239,11 @@ class TestTls:
             )
         except (FileNotFoundError, subprocess.CalledProcessError) as error:
             pytest.skip(f"no openssl makes a certificate here: {error}")
-        files = {"certificate": tmp_path / "certificate.pem", "key": tmp_path / "key.pem"}
+        files = ("--tls-certificate", tmp_path / "certificate.pem")
+        files += ("--tls-key", tmp_path / "key.pem")
+        served_run = write_run(tmp_path / "run", KIND)
         trust = ssl.create_default_context(cafile=tmp_path / "certificate.pem")
-        with serving(server_options=files) as server:
+        with served_process(served_run, *files, "--max-batch", 1) as server:
             assert server.url.startswith("https://127.0.0.1:")
             with talking(server, ssl=trust) as socket:
                 socket.send(pcm(3000).tobytes())

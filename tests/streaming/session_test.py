@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -390,8 +391,14 @@ def test_an_hour_in_constant_memory():
     chunk = draws.normal(0, 0.1, 60 * RATE).astype(np.float32)
     for _ in range(60):
         session.accept(chunk)
+        if session.seconds == 600:  # everything is compiled
+            tracemalloc.start()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     state = session.to_bytes()
     text = 8 * 4 * len(session._decoder.symbols)
     assert session.seconds == 3600
     assert len(state) - text < 400_000
+    audio = 4 * 3000 * RATE
+    assert kept < 250 * len(session._decoder.symbols) + 400_000 < audio // 8  # symbols, a state
     assert tf.reduce_all(tf.math.is_finite(session._state["rnn_2"]))

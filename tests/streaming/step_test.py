@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from keras_ds2.ops import packed_kernel
-from keras_ds2.streaming import END_UNKNOWN, StreamingStep, gather, scatter
+from keras_ds2.streaming import END_UNKNOWN, StreamingSession, StreamingStep, gather, scatter
 from tests.streaming.made_up_streams import (
+    ALPHABET,
     KINDS,
-    RATE,
     heard,
     logits_of,
     recognizer,
@@ -104,6 +104,12 @@ def test_recurrent_weights_of_16_bits_change_next_to_nothing(kind, monkeypatch):
         (other,), found = packed.advance([other], [chunk], [END_UNKNOWN])
         np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
     assert any(not np.array_equal(one[name], other[name]) for name in one), "both of 32 bits"
+    whole, texts = heard(kind, 15 * step.chunk_shape[0]), []
+    for each in (step, packed):
+        session = StreamingSession(each, ALPHABET)
+        session.accept(whole)
+        texts.append(session.finish().text)
+    assert texts[0] == texts[1] != ""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -118,17 +124,18 @@ def test_a_state_is_flat_numbers_of_fixed_size(kind):
 
 
 @pytest.mark.parametrize("chunk_ms", [1, 130])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "precomputed_running"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_latency_is_what_a_step_waits_for_at_the_most(kind, chunk_ms):
     session = recording_session(kind, chunk_ms)
     step, model = session.step, recognizer(kind).model
-    waveform = heard(kind, 8 * RATE // 4)
+    rows = 8 if step.front_end.kind == "log_spectrogram" else 1
+    whole = heard(kind, int(2 / session.seconds_per_row))
     latest = 0.0
-    for heard_so_far in range(8, len(waveform) + 1, 8):
+    for heard_so_far in range(rows, len(whole) + 1, rows):
         before = len(logits_of(session))
-        session.accept(waveform[heard_so_far - 8 : heard_so_far])
+        session.accept(whole[heard_so_far - rows : heard_so_far])
         for index in range(before, len(logits_of(session))):
-            waited = heard_so_far * 1000 / RATE - index * model.step_ms
+            waited = heard_so_far * 1000 * session.seconds_per_row - index * model.step_ms
             latest = max(latest, waited)
     assert latest == pytest.approx(session.latency_ms)
     assert sum(session.latency.values()) == pytest.approx(session.latency_ms)

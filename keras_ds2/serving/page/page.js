@@ -402,8 +402,13 @@ async function main() {
   element("file").onchange = ({ target }) => { open(target.files[0]); target.value = ""; };
   element("token-form").onsubmit = (event) => event.preventDefault();
   element("copy").onclick = async () => {
-    await navigator.clipboard.writeText(element("stable").textContent);
-    shown.status("Copied");
+    try {
+      await navigator.clipboard.writeText(element("stable").textContent);
+      shown.status("Copied");
+    } catch { // over plain HTTP, or not allowed: then by hand
+      getSelection().selectAllChildren(element("stable"));
+      shown.status("Selected: press Ctrl+C");
+    }
   };
   document.ondragover = (event) => { event.preventDefault(); document.body.classList.add("dropping"); };
   document.ondragleave = () => document.body.classList.remove("dropping");
