@@ -68,9 +68,9 @@ class BatchDispatch:
     Eager: it never waits for a batch to fill; while a batch is computed the next one gathers. So
     the batch grows with the load, and one stream alone waits for nobody. Fair: streams with work
     stand in a queue, and who was served goes to its end, so that one who sends an hour at once
-    takes no more than one place in a batch; but streams that ended and only wait for the lookahead
-    go on at once, in batches of their own, which cost little. Bounded: at most `max_batch` streams
-    a batch.
+    takes no more than one place in a batch; but a stream that ended and only waits for the
+    lookahead is read to its end at once, which costs little. Bounded: at most `max_batch` streams a
+    batch.
 
     Args:
         step: of all sessions.
@@ -114,6 +114,7 @@ class BatchDispatch:
             state = self.step.initial_state()
             chunk = np.zeros(self.step.chunk_shape, np.float32)
             self.step.advance([state] * size, [chunk] * size, [1] * size)
+            self.step.read_out([state] * size, [0] * size)
             if size >= self.max_batch:
                 return
             size *= 2

@@ -203,7 +203,7 @@ class StreamingSession:
 
     @property
     def only_reads_out(self) -> bool:
-        """Whether it ended and what work is left costs little: see the step's."""
+        """Whether it ended, and the recurrences have heard all of it."""
         return self._finished and self.step.only_reads_out(self._state, self._frames())
 
     def take(self) -> tuple[dict, np.ndarray, int]:
@@ -217,6 +217,11 @@ class StreamingSession:
             padding = [(0, size - len(chunk)), *[(0, 0)] * (chunk.ndim - 1)]
             chunk = np.pad(chunk, padding)
         return self._state, chunk, length
+
+    def take_rest(self) -> tuple[dict, int]:
+        """The state and the length, as `StreamingStep.read_out` wants them."""
+        self._pending = self._pending[:0].copy()
+        return self._state, self._frames()
 
     def give(self, state, logits) -> None:
         """Takes back what the step made of it."""
@@ -355,11 +360,24 @@ class StreamingSession:
 def advance_sessions(step: StreamingStep, sessions: Sequence[StreamingSession]) -> None:
     """Advances sessions of one step by a chunk, all in one batch.
 
+    Those that only wait for the lookahead are read to their end, in a batch of their own.
+
     Args:
         step: theirs.
         sessions: each with `has_work`.
     """
-    states, chunks, lengths = zip(*(session.take() for session in sessions), strict=True)
-    states, logits = step.advance(states, chunks, lengths)
-    for session, state, rows in zip(sessions, states, logits, strict=True):
+    heard = [session for session in sessions if session.only_reads_out]
+    hearing = [session for session in sessions if not session.only_reads_out]
+    if hearing:
+        _give(hearing, step.advance(*_columns(session.take() for session in hearing)))
+    if heard:
+        _give(heard, step.read_out(*_columns(session.take_rest() for session in heard)))
+
+
+def _columns(rows):
+    return zip(*rows, strict=True)
+
+
+def _give(sessions, answers):
+    for session, state, rows in zip(sessions, *answers, strict=True):
         session.give(state, rows)

@@ -17,6 +17,8 @@ from keras_ds2.ops.packed_kernel import is_packed_faster, pack_kernel
 from keras_ds2.portable import is_portable
 from keras_ds2.sequence import steps_after_stride, zero_masked
 
+_RECURRENT = layers.ClippedReLURNN | layers.SequenceNormGRU
+
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
@@ -244,8 +246,30 @@ def model_stages(model, rows, pack):
     Returns:
         `(stages, rows)`.
     """
-    stages, shape = [], (1, rows.per_chunk, model.num_bins)
-    for layer in [*model.stack, model.logits]:
+    shape = (1, rows.per_chunk, model.num_bins)
+    return _stages([*model.stack, model.logits], rows, shape, pack)
+
+
+def stages_above_recurrences(model, rows):
+    """The stages from the last recurrent layer's outputs to logits.
+
+    Args:
+        model: as of `model_stages`.
+        rows: `Rows` of that layer's outputs; how many a chunk has may differ from `model_stages`,
+            the states are the same.
+
+    Returns:
+        `(stages, width)`: the list, and how wide a row comes in.
+    """
+    last = max(i for i, layer in enumerate(model.stack) if isinstance(layer, _RECURRENT))
+    width = model.stack[last].units
+    above = [*model.stack[last + 1 :], model.logits]
+    return _stages(above, rows, (1, rows.per_chunk, width), False)[0], width
+
+
+def _stages(layers_in_order, rows, shape, pack):
+    stages = []
+    for layer in layers_in_order:
         stage = _stage(layer, rows, shape, pack)
         if stage is not None:
             stages.append(stage)
@@ -267,6 +291,6 @@ def _stage(layer, rows, shape, pack):
         return Window(layer.name, convolve, rows, past, future, stride, shape[2:])
     if isinstance(layer, layers.LookaheadConv1D):
         return Window(layer.name, layer.look, rows, 0, layer.context, 1, shape[2:])
-    if isinstance(layer, layers.ClippedReLURNN | layers.SequenceNormGRU):
+    if isinstance(layer, _RECURRENT):
         return Recurrence(layer, rows, pack)
     return Pointwise(layer, rows)

@@ -11,7 +11,14 @@ from keras_ds2.features.front_end import FeatureFrontEnd
 from keras_ds2.models.deep_speech_2 import DeepSpeech2
 from keras_ds2.models.precision import in_float32
 from keras_ds2.sequence import steps_after_stride
-from keras_ds2.streaming.stages import Flow, Recurrence, front_end_stages, model_stages
+from keras_ds2.streaming.stages import (
+    Flow,
+    Recurrence,
+    Rows,
+    front_end_stages,
+    model_stages,
+    stages_above_recurrences,
+)
 
 END_UNKNOWN = 2**62
 """Length of an utterance that goes on, in frames."""
@@ -91,14 +98,14 @@ class StreamingStep:
         network, rows = model_stages(self._model, rows, precision == "int16")
         self._features, self._network = features, network
         self.steps, self.delay_steps = rows.per_chunk, rows.delay
-        self._recurrent_delay_steps = max(
-            (stage.rows.delay for stage in network if isinstance(stage, Recurrence)),
-            default=rows.delay,
-        )
+        heard = max(stage.rows.delay for stage in network if isinstance(stage, Recurrence))
+        self._rest = Rows(rows.delay - heard, heard)
+        self._above, self._width = stages_above_recurrences(self._model, self._rest)
         self._shapes = {
             name: shape for stage in (*features, *network) for name, shape in stage.shapes.items()
         }
-        self._programs: dict[int, tf.types.experimental.ConcreteFunction] = {}
+        self._kept = {"frames", *(name for stage in self._above for name in stage.shapes)}
+        self._programs: dict[tuple[int, bool], tf.types.experimental.ConcreteFunction] = {}
         self._compiling = threading.Lock()
 
     @property
@@ -143,16 +150,14 @@ class StreamingStep:
         return int(np.asarray(state["frames"])[0]) // self._frames_per_step - self.delay_steps
 
     def only_reads_out(self, state: State, frames: int) -> bool:
-        """Whether all that is left of an utterance is what the layers above recurrences wait for.
-
-        Such a chunk costs little in a batch of its own: the recurrences are not run.
+        """Whether the recurrences have heard all of an utterance: what is left is `read_out`.
 
         Args:
             state: of batch 1.
             frames: of the whole utterance.
         """
         taken = int(np.asarray(state["frames"])[0]) // self._frames_per_step
-        return taken - self._recurrent_delay_steps >= self.steps_of(frames)
+        return taken - self._rest.delay >= self.steps_of(frames)
 
     def initial_state(self) -> dict[str, np.ndarray]:
         """The state of a stream that has heard nothing, batch 1."""
@@ -253,21 +258,61 @@ class StreamingStep:
         state, logits = self(gather(filled), chunk, length, np.arange(size) < count)
         return scatter(state)[:count], logits.numpy()[:count]
 
-    def _program(self, batch):
-        with self._compiling:
-            if batch not in self._programs:
-                self._programs[batch] = self._compile(batch)
-        return self._programs[batch]
+    def read_out(
+        self, states: Sequence[State], lengths: Sequence[int]
+    ) -> tuple[list[State], np.ndarray]:
+        """All logits that are left of streams of which the recurrences have heard all.
 
-    def _compile(self, batch):
+        In place of the `advance`s that are left, in one call that runs neither the front end nor
+        the recurrences.
+
+        Args:
+            states: of batch 1 each; `only_reads_out` holds for each.
+            lengths: frames of each whole utterance.
+
+        Returns:
+            The states, and float32 logits `(streams, steps, vocabulary_size)` from `first_step` of
+            the state handed in; those behind the end mean nothing.
+        """
+        count = len(states)
+        size = 1 << (count - 1).bit_length()
+        filled = [*states, *[states[-1]] * (size - count)]
+        needed = {name: gather([{name: state[name]} for state in filled]) for name in self._kept}
+        state = {name: tf.convert_to_tensor(part[name]) for name, part in needed.items()}
+        length = np.array([*lengths, *[0] * (size - count)], np.int64)
+        logits = self._program(size, rest=True)(state, tf.convert_to_tensor(length))
+        taken = self._rest.per_chunk * self._frames_per_step
+        states = [{**state, "frames": np.asarray(state["frames"]) + taken} for state in states]
+        return states, logits.numpy()[:count]
+
+    def _compute_rest(self, state, length):
+        first = state["frames"] // self._frames_per_step - self._rest.delay
+        nothing = tf.zeros((length.shape[0], self._rest.per_chunk, self._width))
+        flow = Flow(nothing, first, self.steps_of(length))
+        for stage in self._above:
+            flow, _ = stage(flow, state)
+        return flow.values
+
+    def _program(self, batch, rest=False):
+        with self._compiling:
+            if (batch, rest) not in self._programs:
+                self._programs[batch, rest] = self._compile(batch, rest)
+        return self._programs[batch, rest]
+
+    def _compile(self, batch, rest):
         specs = {
             name: tf.TensorSpec((batch, *array.shape[1:]), array.dtype, name=name)
             for name, array in self.initial_state().items()
+            if name in self._kept or not rest
         }
+        length = tf.TensorSpec((batch,), tf.int64)
+        if rest:
+            function = tf.function(self._compute_rest, autograph=False)
+            return function.get_concrete_function(specs, length)
         return tf.function(self.compute, autograph=False).get_concrete_function(
             specs,
             tf.TensorSpec((batch, *self.chunk_shape), tf.float32),
-            tf.TensorSpec((batch,), tf.int64),
+            length,
             tf.TensorSpec((batch,), tf.bool),
         )
 

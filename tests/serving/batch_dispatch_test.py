@@ -147,12 +147,8 @@ def test_who_ended_and_waits_for_the_lookahead_alone_does_not_stand_in_the_queue
         ending.end()
         gate.permits.release(100)
         assert listener.last().text == expected(np.full(chunk, 0.1, np.float32)).text
-    together = [len(batch) for batch in gate.batches]
-    alone = [float(np.round(batch[0], 1)) != 0.5 for batch in gate.batches if len(batch) == 1]
-    assert max(together) == 2  # while it was heard
-    assert sum(alone) >= 2  # one after the other
-    first = alone.index(True)
-    assert all(alone[first : first + sum(alone)])
+    heard = [len(batch) for batch in gate.batches if len(batch) == 2]
+    assert len(heard) * gate.steps < gate.steps_of(gate.chunk_frames) + gate.delay_steps
 
 
 @pytest.mark.parametrize(
