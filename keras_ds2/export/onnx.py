@@ -103,7 +103,7 @@ def _convert(function):
             types.SimpleNamespace(get_concrete_function=lambda: function),
             input_signature=(),
             opset=OPSET,
-            custom_op_handlers={"Log1p": (_log1p, [])},
+            custom_op_handlers={"Log1p": (_log1p, []), "SelectV2": (_select, [])},
         )
     return model
 
@@ -126,6 +126,11 @@ def _log1p(context, node, name, arguments):
     one = context.make_const(tf2onnx.utils.make_name("one"), np.float32(1.0))
     node.type = "Log"
     context.insert_new_node_on_input(node, "Add", [node.input[0], one.output[0]])
+
+
+def _select(context, node, name, arguments):
+    """`Where`; tf2onnx multiplies by 0 and 1, and what is not chosen may be NaN."""
+    node.type = "Where"
 
 
 def _name_free_sizes(model):

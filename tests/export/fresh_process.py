@@ -79,7 +79,9 @@ def served(runtime, waveform):
     inputs = runtime.facts["signatures"]["serve"]["inputs"]
     (name,) = (each for each in inputs if not each.endswith("_length"))
     rows = 1 if inputs[name]["shape"][0] == 1 else 2
-    batch = np.full((rows, len(waveform) + 40 * (rows - 1), *waveform.shape[1:]), 9.0, np.float32)
+    batch = np.full(
+        (rows, len(waveform) + 40 * (rows - 1), *waveform.shape[1:]), np.nan, np.float32
+    )
     batch[:, : len(waveform)] = waveform
     length = (name if name == "waveform" else "feature") + "_length"
     outputs = runtime.call("serve", {name: batch, length: np.full(rows, len(waveform), np.int32)})
@@ -96,15 +98,15 @@ def streamed(runtime, waveforms):
     assert len(waveforms) <= rows
     size = streaming["chunk_shape"][0]
     lengths = np.array([len(each) for each in waveforms] + [0] * (rows - len(waveforms)))
+    inputs, rubbish = signature["inputs"], {"float32": np.float32(np.nan), "int32": np.int32(7)}
     states = {
-        name: np.full((rows, *signature["inputs"][name]["shape"][1:]), 7, dtype)
+        name: np.full((rows, *inputs[name]["shape"][1:]), rubbish[inputs[name]["dtype"]])
         for name in streaming["state"]
-        for dtype in [signature["inputs"][name]["dtype"]]
     }
     logits, place = [[] for _ in waveforms], 0
     active = np.arange(rows) < len(waveforms)
     while active.any():
-        chunk = np.full((rows, *streaming["chunk_shape"]), 5.0, np.float32)
+        chunk = np.full((rows, *streaming["chunk_shape"]), np.nan, np.float32)
         count = np.clip(lengths - place, 0, size).astype(np.int32)
         for row, waveform in enumerate(waveforms):
             chunk[row, : count[row]] = waveform[place : place + count[row]]
