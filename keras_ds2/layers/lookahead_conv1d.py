@@ -8,6 +8,22 @@ from keras_ds2.sequence import zero_masked
 
 
 @keras.saving.register_keras_serializable(package="keras_ds2")
+class OwnStep(keras.initializers.Initializer):
+    """1 for the step itself and 0 for those ahead: at first the layer hands on what it is given.
+
+    Random weights would mix what lies hundreds of milliseconds apart, and training hardly unlearns
+    it.
+    """
+
+    def __call__(self, shape, dtype=None):
+        """The kernel, `(context + 1, features)`."""
+        context, features = shape[0] - 1, shape[1]
+        return keras.ops.concatenate(
+            [keras.ops.ones((1, features), dtype), keras.ops.zeros((context, features), dtype)]
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_ds2")
 class LookaheadConv1D(keras.layers.Layer):
     """Gives each step a short, fixed view of the future.
 
@@ -18,8 +34,7 @@ class LookaheadConv1D(keras.layers.Layer):
 
     Args:
         context: int >= 0, future steps seen; the delay in ms is `context * hop_ms * time_stride`.
-        kernel_initializer: initializer of the kernel `(context + 1, features)`. The default keeps
-            the variance of what it sums.
+        kernel_initializer: initializer of the kernel `(context + 1, features)`; None for `OwnStep`.
 
     Call arguments:
         inputs: float `(batch, time, features)`.  mask: bool `(batch, time)`, True = real step,
@@ -34,12 +49,12 @@ class LookaheadConv1D(keras.layers.Layer):
         ValueError: if `context` is negative.
     """
 
-    def __init__(self, context, *, kernel_initializer="lecun_uniform", **kwargs):
+    def __init__(self, context, *, kernel_initializer=None, **kwargs):
         super().__init__(**kwargs)
         if not (isinstance(context, int) and context >= 0):
             raise ValueError(f"LookaheadConv1D: expected an int >= 0, received {context!r}.")
         self.context = context
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer) or OwnStep()
         self.supports_masking = True
 
     def build(self, input_shape):
