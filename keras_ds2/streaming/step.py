@@ -277,8 +277,8 @@ class StreamingStep:
         count = len(states)
         size = 1 << (count - 1).bit_length()
         filled = [*states, *[states[-1]] * (size - count)]
-        needed = {name: gather([{name: state[name]} for state in filled]) for name in self._kept}
-        state = {name: tf.convert_to_tensor(part[name]) for name, part in needed.items()}
+        kept = gather([{name: state[name] for name in self._kept} for state in filled])
+        state = {name: tf.convert_to_tensor(array) for name, array in kept.items()}
         length = np.array([*lengths, *[0] * (size - count)], np.int64)
         logits = self._program(size, rest=True)(state, tf.convert_to_tensor(length))
         taken = self._rest.per_chunk * self._frames_per_step

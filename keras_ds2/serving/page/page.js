@@ -407,7 +407,7 @@ async function main() {
       shown.status("Copied");
     } catch { // over plain HTTP, or not allowed: then by hand
       getSelection().selectAllChildren(element("stable"));
-      shown.status("Selected: press Ctrl+C");
+      shown.status("Selected: copy it with Ctrl+C or Cmd+C");
     }
   };
   document.ondragover = (event) => { event.preventDefault(); document.body.classList.add("dropping"); };
