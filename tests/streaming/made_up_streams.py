@@ -115,6 +115,8 @@ def recognizer(kind: str) -> Recognizer:
             weight.assign(draws.normal(0, 0.3, weight.shape))
         if "moving_variance" in weight.path:
             weight.assign(draws.uniform(0.2, 1.0, weight.shape))
+        if "lookahead" in weight.path:  # it begins by looking at nothing
+            weight.assign(draws.normal(0, weight.shape[0] ** -0.5, weight.shape))
     # Every symbol is the likeliest now and then.
     inputs = heard(kind, 16000 if front_end.num_bins is None else 400, seed=5)
     logits = _whole_logits(model, front_end, inputs)
