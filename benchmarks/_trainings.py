@@ -4,7 +4,7 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from keras_ds2.atomic_write import write_text_atomically
@@ -73,3 +73,42 @@ def read_scores(folder: Path, cases: Iterable[str]) -> dict[str, dict[str, dict[
             by_seed = scores.setdefault(case, {}).setdefault(manifest, {})
             by_seed[int(seed)] = json.loads(path.read_text(encoding="utf-8"))
     return scores
+
+
+def table(
+    what: str,
+    scores: dict[str, dict[str, dict[int, dict]]],
+    manifests: list[str],
+    base: str,
+    difference: Callable[[list[tuple[float, float]]], str],
+) -> str:
+    """Markdown: a row a case, two columns a manifest: WER of each seed, and beside the base case.
+
+    Seeds are compared with the same seeds; what only one of the two has counts in neither.
+
+    Args:
+        what: the cases are.
+        scores: as `read_scores` gives them.
+        manifests: names, as in `scores`.
+        base: the case that the others stand beside.
+        difference: from the WER of a case and of the base, a pair a seed, to what is written.
+    """
+    header = [what, "seeds"]
+    for manifest in manifests:
+        header += [f"WER, {manifest}", f"beside {base}"]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    for case, found in scores.items():
+        row = [
+            case,
+            ", ".join(map(str, sorted({seed for each in found.values() for seed in each}))),
+        ]
+        for manifest in manifests:
+            here = found.get(manifest, {})
+            beside = {} if case == base else scores.get(base, {}).get(manifest, {})
+            pairs = [
+                (here[s]["wer"], beside[s]["wer"]) for s in sorted(here.keys() & beside.keys())
+            ]
+            row.append(", ".join(f"{100 * here[seed]['wer']:.1f} %" for seed in sorted(here)))
+            row.append(difference(pairs) if pairs else "")
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)

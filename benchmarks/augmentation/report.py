@@ -1,5 +1,7 @@
 """The table of what each augmentation adds."""
 
+from benchmarks import _trainings
+
 ALL = "all of them"
 NONE = "none of them"
 
@@ -32,27 +34,9 @@ def cases() -> dict[str, list[str]]:
 
 
 def table(scores: dict[str, dict[str, dict[int, dict]]], manifests: list[str]) -> str:
-    """Markdown: a row a case, two columns a manifest: WER, and how it differs from all of them.
+    """`_trainings.table` beside all of them, in points."""
 
-    Seeds are compared with the same seeds; what only one of the two has counts in neither.
-    """
-    header = ["augmentation", "seeds"]
-    for manifest in manifests:
-        header += [f"WER, {manifest}", f"beside {ALL}"]
-    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    for case, found in scores.items():
-        seeds = sorted({seed for each in found.values() for seed in each})
-        row = [case, ", ".join(map(str, seeds))]
-        for manifest in manifests:
-            row += _columns(found.get(manifest, {}), scores.get(ALL, {}).get(manifest, {}))
-        lines.append("| " + " | ".join(row) + " |")
-    return "\n".join(lines)
+    def points(pairs):
+        return ", ".join(f"{100 * (here - base):+.1f}" for here, base in pairs)
 
-
-def _columns(here, base):
-    shared = sorted(here.keys() & base.keys())
-    rates = ", ".join(f"{100 * score['wer']:.1f} %" for score in here.values())
-    changes = [100 * (here[seed]["wer"] - base[seed]["wer"]) for seed in shared]
-    if here is base or not shared:
-        return [rates, ""]
-    return [rates, ", ".join(f"{change:+.1f}" for change in changes)]
+    return _trainings.table("augmentation", scores, manifests, ALL, points)

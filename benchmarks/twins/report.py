@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from benchmarks import _trainings
+
 BOTH = "both directions"
 LOOKAHEAD = "forward and lookahead"
 FORWARD = "forward only"
@@ -62,33 +64,11 @@ CORPORA = {
 
 
 def table(scores: dict[str, dict[str, dict[int, dict]]], manifests: list[str]) -> str:
-    """Markdown: a row a case, two columns a manifest: WER of each seed, and beside both directions.
+    """`_trainings.table` beside both directions, in shares of their errors, and of all seeds."""
 
-    Seeds are compared with the same seeds; what only one of the two has counts in neither.
+    def shares(pairs):
+        each = ", ".join(f"{100 * (here / base - 1):+.0f} %" for here, base in pairs)
+        together = sum(here for here, _ in pairs) / sum(base for _, base in pairs)
+        return f"{each}; together {100 * (together - 1):+.0f} %"
 
-    Args:
-        scores: case, manifest, seed, what `keras-ds2 evaluate --json` printed.
-        manifests: names, as in `scores`.
-    """
-    header = ["recurrences", "seeds"]
-    for manifest in manifests:
-        header += [f"WER, {manifest}", f"beside {BOTH}"]
-    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    for case, found in scores.items():
-        seeds = sorted({seed for each in found.values() for seed in each})
-        row = [case, ", ".join(map(str, seeds))]
-        for manifest in manifests:
-            row += _columns(found.get(manifest, {}), scores.get(BOTH, {}).get(manifest, {}))
-        lines.append("| " + " | ".join(row) + " |")
-    return "\n".join(lines)
-
-
-def _columns(here, base):
-    rates = ", ".join(f"{100 * here[seed]['wer']:.1f} %" for seed in sorted(here))
-    shared = sorted(here.keys() & base.keys())
-    if here is base or not shared:
-        return [rates, ""]
-    changes = [here[seed]["wer"] / base[seed]["wer"] - 1 for seed in shared]
-    together = sum(here[seed]["wer"] for seed in shared) / sum(base[seed]["wer"] for seed in shared)
-    listed = ", ".join(f"{100 * change:+.0f} %" for change in changes)
-    return [rates, f"{listed}; together {100 * (together - 1):+.0f} %"]
+    return _trainings.table("recurrences", scores, manifests, BOTH, shares)

@@ -127,8 +127,13 @@ class TestPage:
             "getComputedStyle(document.getElementById('file-label')).outlineStyle"
         )
         page.press("Enter")
-        page.wait_for("true")
-        (chooser,) = (each for each in page.events if each["method"] == "Page.fileChooserOpened")
+
+        def choosers():
+            page.value("0")  # events come with answers
+            return [each for each in page.events if each["method"] == "Page.fileChooserOpened"]
+
+        wait_until(choosers)
+        (chooser,) = choosers()
         page.call("Page.setInterceptFileChooserDialog", enabled=False)
         page.call(
             "DOM.setFileInputFiles",
