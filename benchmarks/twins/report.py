@@ -9,15 +9,16 @@ LOOKAHEAD = "forward and lookahead"
 FORWARD = "forward only"
 
 DIRECTIONS = {
-    BOTH: ("model.bidirectional=true", "model.lookahead_context=0"),
-    LOOKAHEAD: ("model.bidirectional=false", "model.lookahead_context=20"),
-    FORWARD: ("model.bidirectional=false", "model.lookahead_context=0"),
+    BOTH: ("model.units=192", "model.bidirectional=true", "model.lookahead_context=0"),
+    LOOKAHEAD: ("model.units=272", "model.bidirectional=false", "model.lookahead_context=20"),
+    FORWARD: ("model.units=272", "model.bidirectional=false", "model.lookahead_context=0"),
 }
-"""The cases: nothing else differs, but that both directions have two sets of recurrent weights."""
+"""The cases. Both directions share their upward weights, so that the three recurrences hold 1.04
+million weights in them, and 1.33 million forward."""
 
 SHORTER = (
     "model.num_rnn_layers=3",
-    "model.units=192",
+    "model.dense_units=256",
     "model.conv_filters=[256]",
     "training.learning_rate=2e-3",
 )

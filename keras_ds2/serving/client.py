@@ -18,6 +18,7 @@ from websockets.sync.client import connect
 from keras_ds2.audio.containers import HIGHEST_RATE
 from keras_ds2.audio.io import read_audio
 from keras_ds2.recognition.live import piped_samples, print_final, shown_partials
+from keras_ds2.serving.messages import ENCODINGS
 from keras_ds2.streaming import Partial, Word
 
 _PIECE_SECONDS = 0.1
@@ -52,6 +53,7 @@ def stream_to_server(
     chunks: Iterable[np.ndarray],
     sampling_rate: int,
     *,
+    encoding: str = "pcm16",
     report: Callable[[float, Partial], None] = lambda seconds, partial: None,
     token: str | None = None,
     endpoint_ms: float | None = None,
@@ -60,8 +62,10 @@ def stream_to_server(
 
     Args:
         url: of the server, such as `http://127.0.0.1:8000`.
-        chunks: int16 arrays `(samples,)`, of any lengths.
+        chunks: arrays `(samples,)`, of any lengths: integers of 16 bits, or for `"float32"` floats
+            with full scale at 1.
         sampling_rate: Hz; a server takes no other than its model's: see `model_facts`.
+        encoding: `"pcm16"`, or `"float32"`, which takes twice the bytes and does not clip.
         report: called with the seconds computed and the text so far, when it has changed.
         token: the server's, where it has one.
         endpoint_ms: silence that makes an endpoint; None for the server's.
@@ -72,7 +76,7 @@ def stream_to_server(
     Raises:
         ServerError: if the server cannot be reached, or refuses.
     """
-    start = {"type": "start", "sampling_rate": sampling_rate, "encoding": "pcm16"}
+    start = {"type": "start", "sampling_rate": sampling_rate, "encoding": encoding}
     start |= {"endpoint_ms": endpoint_ms, "token": token}
     start = {name: value for name, value in start.items() if value is not None}
     final = None
@@ -98,7 +102,7 @@ def stream_to_server(
                 socket.send(json.dumps(start))
                 heard(socket.recv())
                 for chunk in chunks:
-                    socket.send(np.ascontiguousarray(chunk, "<i2").tobytes())
+                    socket.send(np.ascontiguousarray(chunk, ENCODINGS[encoding]).tobytes())
                     hear_what_came()
                 sent = time.monotonic()
                 socket.send(json.dumps({"type": "end"}))
@@ -193,15 +197,18 @@ def show_server_stream(
     rate = model_facts(url)["sampling_rate"]
     size = int(_PIECE_SECONDS * rate)
     if source == "-":
+        encoding = "pcm16"
         chunks = piped_samples(sys.stdin.buffer, size)
     else:
-        integers = np.clip(np.round(32768 * read_audio(source, rate)), -32768, 32767)
-        chunks = (integers[place : place + size] for place in range(0, len(integers), size))
+        encoding = "float32"  # a float WAV and the lossy formats may go past full scale
+        waveform = read_audio(source, rate)
+        chunks = (waveform[place : place + size] for place in range(0, len(waveform), size))
     with shown_partials(console, as_json=as_json) as show:
         final = stream_to_server(
             url,
             _as_spoken(chunks, rate) if realtime else chunks,
             rate,
+            encoding=encoding,
             report=show,
             token=token,
             endpoint_ms=endpoint_ms,

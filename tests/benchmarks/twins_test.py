@@ -1,4 +1,4 @@
-"""The production recipe's twins: the direction alone differs, seeds are compared with seeds."""
+"""The production recipe's twins: directions alone differ, seeds are compared with seeds."""
 
 import json
 
@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks._trainings import folder_name, read_scores
 from benchmarks.twins import report
+from keras_ds2 import build_model
 from keras_ds2.recipe import find_recipe, load_recipe
 
 
@@ -17,14 +18,23 @@ def models(corpus):
 
 
 @pytest.mark.parametrize("corpus", report.CORPORA)
-def test_twins_differ_in_direction_and_lookahead_alone(corpus):
+def test_twins_differ_in_direction_lookahead_and_width_alone(corpus):
     found = list(models(corpus))
-    directions = [
-        (each["model"].pop("bidirectional"), each["model"].pop("lookahead_context"))
-        for each in found
-    ]
-    assert directions == [(True, 0), (False, 20), (False, 0)]
+    differing = ("bidirectional", "lookahead_context", "units")
+    values = [tuple(each["model"].pop(key) for key in differing) for each in found]
+    assert values == [(True, 0, 192), (False, 20, 272), (False, 0, 272)]
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("corpus", report.CORPORA)
+def test_those_that_hear_forward_have_a_quarter_more_recurrent_weights(corpus):
+    weights = []
+    for each in models(corpus):
+        numbers = {key: value for key, value in each["model"].items() if value is not None}
+        model = build_model(numbers.pop("variant"), **numbers)
+        recurrences = [layer for layer in model.layers if layer.name.startswith("rnn_")]
+        weights.append(sum(layer.count_params() for layer in recurrences))
+    assert [round(each / weights[0], 2) for each in weights] == [1.0, 1.28, 1.28]
 
 
 @pytest.mark.parametrize("corpus", report.CORPORA)

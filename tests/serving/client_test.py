@@ -39,7 +39,7 @@ from tests.serving.made_up_server import (
     talking,
     wait_until,
 )
-from tests.streaming.made_up_streams import RATE, recognizer, write_run
+from tests.streaming.made_up_streams import RATE, heard, recognizer, write_run
 
 SPEECH = pcm(24000, seed=2)
 
@@ -79,6 +79,14 @@ def test_in_real_time_text_comes_amid_speech(server, wav_file, capsys):
     assert last == final.text == recognizer(KIND).transcribe(wav_file)
     assert len(lines) > 3
     assert all(re.fullmatch(r"\d\.\d\d\t[^|]*\|[^|]*", line) for line in lines)
+
+
+def test_a_file_louder_than_full_scale_is_not_clipped(server, tmp_path, capsys):
+    loud = 3.0 * heard(KIND, 24000, seed=2)
+    path = tmp_path / "loud.wav"
+    path.write_bytes(wav(loud, RATE, bits=32, is_float=True))
+    final = show_server_stream(server.url, str(path), Console(file=io.StringIO()))
+    assert final.text == expected(loud) != expected(np.clip(loud, -1.0, 1.0))
 
 
 def test_in_json(server, wav_file, capsys):
