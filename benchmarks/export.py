@@ -1,11 +1,11 @@
 """Exported models: their size, their speed and their errors, beside keras_ds2 itself.
 
-`python -m benchmarks.export RUN --manifest M` writes the run in every precision of every format but
-triton, whose model is `step` of onnx, reads the manifest's utterances with each and scores the
-greedy texts. All contenders read an utterance in turn, so that whatever else the machine does meets
-all of them. A run that streams is also read a chunk at a time, by `step`, and scored as well.
-Without a run it is an untrained production model on noise: sizes and speed alone. Formats whose
-packages are missing are named.
+`python -m benchmarks.export RUN --manifest M` writes the run in every precision of every format,
+reads the manifest's utterances with each and scores the greedy texts. All contenders read an
+utterance in turn, so that whatever else the machine does meets all of them. A run that streams is
+also read a chunk at a time, by `step`, and scored as well; that of triton, which has nothing else,
+by onnxruntime. Without a run it is an untrained production model on noise: sizes and speed alone.
+Formats whose packages are missing are named.
 """
 
 import json
@@ -22,7 +22,7 @@ CONTENDERS = (
     ("saved_model", "float32"),
     *(
         (name, precision)
-        for name in ("tflite", "onnx")
+        for name in ("tflite", "onnx", "triton")
         for precision in ("float32", "float16", "int8")
     ),
 )
@@ -62,7 +62,8 @@ def measured(arguments, folder):
     )
     contenders, sizes, skipped = exported(recognizer, folder, arguments.threads, arguments.only)
     contenders = {"keras_ds2": Ours(recognizer), **contenders}
-    entries = serve(contenders, utterances, arguments.repeats, ignore_spaces)
+    whole = {name: each for name, each in contenders.items() if each.whole}
+    entries = serve(whole, utterances, arguments.repeats, ignore_spaces)
     for name, entry in entries.items():
         entry |= {"bytes": sizes.get((name, "serve"))}
     shapes = {"utterances": len(utterances), "audio_s": round(seconds(recognizer, utterances), 1)}
@@ -130,9 +131,10 @@ def exported(recognizer, folder, threads, only):
     from keras_ds2.export.run import FORMATS
 
     found, sizes, skipped = {}, {}, {}
+    streams = recognizer.model.delay_ms is not None
     for file_format, precision in CONTENDERS:
         name = f"{file_format}_{precision}"
-        if only not in (None, name):
+        if only not in (None, name) or (file_format == "triton" and not streams):
             continue
         options = {} if file_format == "saved_model" else {"precision": precision}
         try:
@@ -148,6 +150,8 @@ def exported(recognizer, folder, threads, only):
 
 class Ours:
     """keras_ds2 itself, without reading files."""
+
+    whole = True
 
     def __init__(self, recognizer):
         self._recognizer = recognizer
@@ -183,7 +187,7 @@ class Exported:
 
     def __init__(self, folder, said, threads):
         self._folder, self._said, self._threads = folder, said, threads
-        self.steps = "step" in said["signatures"]
+        self.whole, self.steps = (name in said["signatures"] for name in ("serve", "step"))
         self._functions = {}
 
     def logits(self, given):
@@ -204,16 +208,15 @@ class Exported:
             name: np.zeros((streams, *each["shape"][1:]), each["dtype"])
             for name, each in inputs.items()
         }
-        size = given["chunk"].shape[1]
-        given |= {"chunk": noise(given["chunk"].shape), "active": np.ones(streams, bool)}
-        given |= {"chunk_length": np.full(streams, size, np.int32)}
-        given["start"] = np.ones(streams, bool)
+        given["chunk"] = noise(given["chunk"].shape)
+        given["chunk_length"][:] = given["chunk"].shape[1]
+        given["active"][:] = given["start"][:] = True
 
         def work():
             outputs = self._run("step", given)
             states = self._said["streaming"]["state"].items()
             given.update({name: outputs[each["next"]] for name, each in states})
-            given["start"] = np.zeros(streams, bool)
+            given["start"] = np.zeros_like(given["start"])
 
         return work
 
@@ -222,30 +225,23 @@ class Exported:
         inputs = self._said["signatures"]["step"]["inputs"]
         streams = max(1, inputs["start"]["shape"][0])
         size = inputs["chunk"]["shape"][1]
-        states = {
-            name: np.zeros((streams, *inputs[name]["shape"][1:]), inputs[name]["dtype"])
-            for name in self._said["streaming"]["state"]
+        sent = {
+            name: np.zeros((streams, *each["shape"][1:]), each["dtype"])
+            for name, each in inputs.items()
         }
         found, place, done = [], 0, False
         while not done:
             rows = given[place : place + size]
-            chunk = np.zeros((streams, *inputs["chunk"]["shape"][1:]), np.float32)
-            chunk[0, : len(rows)] = rows
+            sent["chunk"] = np.zeros_like(sent["chunk"])
+            sent["chunk"][0, : len(rows)] = rows
+            sent["chunk_length"][0] = len(rows)
             flags = {"start": place == 0, "end": place + size >= len(given), "active": True}
-            outputs = self._run(
-                "step",
-                {
-                    "chunk": chunk,
-                    "chunk_length": np.full(streams, len(rows), np.int32),
-                    **{name: np.arange(streams) < flag for name, flag in flags.items()},
-                    **states,
-                },
-            )
+            for name, flag in flags.items():
+                sent[name][0] = flag
+            outputs = self._run("step", sent)
             found.append(outputs["logits"][0][outputs["logit_mask"][0]])
-            states = {
-                name: outputs[each["next"]]
-                for name, each in self._said["streaming"]["state"].items()
-            }
+            for name, each in self._said["streaming"]["state"].items():
+                sent[name] = outputs[each["next"]]
             done, place = outputs["done"][0], place + size
         rows = np.concatenate(found)
         return decoder.decode(rows[np.newaxis], [len(rows)])[0].text
@@ -257,7 +253,10 @@ class Exported:
 
     def size(self, function):
         """Bytes on the disk."""
-        return (self._folder / f"{function}.{self.suffix}").stat().st_size
+        return self._path(function).stat().st_size
+
+    def _path(self, function):
+        return self._folder / f"{function}.{self.suffix}"
 
 
 class SavedModel(Exported):
@@ -287,7 +286,7 @@ class TFLite(Exported):
     def _load(self, function):
         import tensorflow as tf
 
-        path = str(self._folder / f"{function}.tflite")
+        path = str(self._path(function))
         interpreter = tf.lite.Interpreter(path, num_threads=self._threads)
         runner = interpreter.get_signature_runner(function)
         return lambda inputs: runner(**inputs)
@@ -304,13 +303,23 @@ class Onnx(Exported):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         session = onnxruntime.InferenceSession(
-            self._folder / f"{function}.onnx", options, providers=["CPUExecutionProvider"]
+            self._path(function), options, providers=["CPUExecutionProvider"]
         )
         names = [each.name for each in session.get_outputs()]
         return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
 
 
-RUNTIMES = {"saved_model": SavedModel, "tflite": TFLite, "onnx": Onnx}
+class Triton(Onnx):
+    """The model that Triton's onnxruntime backend would run, of any number of streams."""
+
+    def __init__(self, folder, said, threads):
+        super().__init__(folder / "keras_ds2" / "1", said, threads)
+
+    def _path(self, function):
+        return self._folder / "model.onnx"
+
+
+RUNTIMES = {"saved_model": SavedModel, "tflite": TFLite, "onnx": Onnx, "triton": Triton}
 
 
 def noise(shape):

@@ -13,19 +13,20 @@ from tests.streaming.made_up_streams import write_run
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def lines_of(run, manifest, only):
+    command = [sys.executable, "-m", "benchmarks.export", run, "--manifest", manifest]
+    result = subprocess.run(
+        [*command, "--repeats", "1", "--only", only], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return map(json.loads, result.stdout.splitlines())
+
+
 @pytest.mark.slow
 def test_it_runs(tmp_path):
     run = write_run(tmp_path / "run", "precomputed_running")
     manifest = features_corpus(tmp_path / "corpus", ("ab", "cad b"))
-    command = [sys.executable, "-m", "benchmarks.export", run, "--manifest", manifest]
-    result = subprocess.run(
-        [*command, "--repeats", "1", "--only", "tflite_float32"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    serve, stream, *steps = map(json.loads, result.stdout.splitlines())
+    serve, stream, *steps = lines_of(run, manifest, "tflite_float32")
     assert serve["shapes"]["utterances"] == 2
     ours, exported = (serve["contenders"][name] for name in ("keras_ds2", "tflite_float32"))
     assert exported["texts_changed"] == 0
@@ -39,3 +40,16 @@ def test_it_runs(tmp_path):
     assert [line["case"] for line in steps] == ["step_1", "step_4", "step_16"]
     assert steps[0]["contenders"].keys() == {"keras_ds2", "tflite_float32"}
     assert steps[1]["contenders"].keys() == {"keras_ds2"}
+
+
+@pytest.mark.slow
+def test_the_model_of_a_triton_repository_is_read_by_step_alone(tmp_path):
+    pytest.importorskip("tf2onnx")
+    run = write_run(tmp_path / "run", "precomputed_running")
+    manifest = features_corpus(tmp_path / "corpus", ("ab", "cad b"))
+    serve, stream, *steps = lines_of(run, manifest, "triton_float32")
+    assert serve["contenders"].keys() == {"keras_ds2"}
+    ours, exported = (stream["contenders"][name] for name in ("keras_ds2", "triton_float32"))
+    assert exported == ours
+    for line in steps:
+        assert line["contenders"].keys() == {"keras_ds2", "triton_float32"}
