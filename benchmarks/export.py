@@ -134,7 +134,10 @@ def exported(recognizer, folder, threads, only):
     streams = recognizer.model.delay_ms is not None
     for file_format, precision in CONTENDERS:
         name = f"{file_format}_{precision}"
-        if only not in (None, name) or (file_format == "triton" and not streams):
+        if only not in (None, name):
+            continue
+        if file_format == "triton" and not streams:
+            skipped[name] = "the run needs whole utterances"
             continue
         options = {} if file_format == "saved_model" else {"precision": precision}
         try:
@@ -204,10 +207,7 @@ class Exported:
         fixed = inputs["start"]["shape"][0]
         if fixed not in (-1, streams):
             return None
-        given = {
-            name: np.zeros((streams, *each["shape"][1:]), each["dtype"])
-            for name, each in inputs.items()
-        }
+        given = _zeros(inputs, streams)
         given["chunk"] = noise(given["chunk"].shape)
         given["chunk_length"][:] = given["chunk"].shape[1]
         given["active"][:] = given["start"][:] = True
@@ -225,14 +225,11 @@ class Exported:
         inputs = self._said["signatures"]["step"]["inputs"]
         streams = max(1, inputs["start"]["shape"][0])
         size = inputs["chunk"]["shape"][1]
-        sent = {
-            name: np.zeros((streams, *each["shape"][1:]), each["dtype"])
-            for name, each in inputs.items()
-        }
+        sent = _zeros(inputs, streams)
         found, place, done = [], 0, False
         while not done:
             rows = given[place : place + size]
-            sent["chunk"] = np.zeros_like(sent["chunk"])
+            sent["chunk"][:] = 0
             sent["chunk"][0, : len(rows)] = rows
             sent["chunk_length"][0] = len(rows)
             flags = {"start": place == 0, "end": place + size >= len(given), "active": True}
@@ -257,6 +254,13 @@ class Exported:
 
     def _path(self, function):
         return self._folder / f"{function}.{self.suffix}"
+
+
+def _zeros(inputs, streams):
+    return {
+        name: np.zeros((streams, *each["shape"][1:]), each["dtype"])
+        for name, each in inputs.items()
+    }
 
 
 class SavedModel(Exported):
@@ -313,7 +317,9 @@ class Triton(Onnx):
     """The model that Triton's onnxruntime backend would run, of any number of streams."""
 
     def __init__(self, folder, said, threads):
-        super().__init__(folder / "keras_ds2" / "1", said, threads)
+        from keras_ds2.export.triton import MODEL
+
+        super().__init__(folder / MODEL / "1", said, threads)
 
     def _path(self, function):
         return self._folder / "model.onnx"

@@ -1,4 +1,4 @@
-"""Trains the production recipe and the same with both directions, and compares their errors.
+"""Trains the production recipe and, narrower, the same with both directions; compares their errors.
 
     python -m benchmarks.twins letters_numbers --data FOLDER [--also REAL.jsonl]
     python -m benchmarks.twins an4 --data FOLDER
@@ -28,14 +28,14 @@ def main():
     with counting(Console(stderr=True), "training", len(wanted)) as advance:
         for case, seed in wanted:
             run = output / folder_name(case) / f"seed-{seed}"
-            overrides = [*corpus.overrides, *report.DIRECTIONS[case]]
+            overrides = [*corpus.overrides, *report.CASES[case]]
             overrides += [f"training.epochs={corpus.epochs}", f"training.seed={seed}"]
             overrides.append(f"data.folder={options.data.resolve()}")
             train(corpus.recipe, run, overrides, corpus.epochs)
             for name, manifest in zip(names, manifests, strict=True):
                 score(run, manifest, run.with_name(f"{run.name}.{name}.json"))
             advance()
-    text = report.table(read_scores(output, report.DIRECTIONS), names)
+    text = report.table(read_scores(output, report.CASES), names)
     print(text)
     write_text_atomically(output / "twins.md", text + "\n")
 
@@ -54,10 +54,10 @@ def _options():
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=list(report.DIRECTIONS),
+        choices=list(report.CASES),
         default=[report.BOTH, report.LOOKAHEAD],
         metavar="CASE",
-        help=f"of {list(report.DIRECTIONS)}, in place of the first two",
+        help=f"of {list(report.CASES)}, in place of the first two",
     )
     return parser.parse_args()
 

@@ -8,13 +8,13 @@ BOTH = "both directions"
 LOOKAHEAD = "forward and lookahead"
 FORWARD = "forward only"
 
-DIRECTIONS = {
+CASES = {
     BOTH: ("model.units=192", "model.bidirectional=true", "model.lookahead_context=0"),
     LOOKAHEAD: ("model.units=272", "model.bidirectional=false", "model.lookahead_context=20"),
     FORWARD: ("model.units=272", "model.bidirectional=false", "model.lookahead_context=0"),
 }
-"""The cases. Both directions share their upward weights, so that the three recurrences hold 1.04
-million weights in them, and 1.33 million forward."""
+"""Overrides of each. Both directions share their upward weights, so that the three recurrences hold
+1.04 million weights in them, and 1.33 million forward."""
 
 SHORTER = (
     "model.num_rnn_layers=3",

@@ -62,8 +62,8 @@ def stream_to_server(
 
     Args:
         url: of the server, such as `http://127.0.0.1:8000`.
-        chunks: arrays `(samples,)`, of any lengths: integers of 16 bits, or for `"float32"` floats
-            with full scale at 1.
+        chunks: arrays `(samples,)`, of any lengths: int16, or for `"float32"` floats with full
+            scale at 1, of which a server refuses those past 2 as integers that nobody divided.
         sampling_rate: Hz; a server takes no other than its model's: see `model_facts`.
         encoding: `"pcm16"`, or `"float32"`, which takes twice the bytes and does not clip.
         report: called with the seconds computed and the text so far, when it has changed.
@@ -75,6 +75,7 @@ def stream_to_server(
 
     Raises:
         ServerError: if the server cannot be reached, or refuses.
+        ValueError: for chunks of another type than `encoding` wants.
     """
     start = {"type": "start", "sampling_rate": sampling_rate, "encoding": encoding}
     start |= {"endpoint_ms": endpoint_ms, "token": token}
@@ -102,7 +103,7 @@ def stream_to_server(
                 socket.send(json.dumps(start))
                 heard(socket.recv())
                 for chunk in chunks:
-                    socket.send(np.ascontiguousarray(chunk, ENCODINGS[encoding]).tobytes())
+                    socket.send(_encoded(chunk, encoding))
                     hear_what_came()
                 sent = time.monotonic()
                 socket.send(json.dumps({"type": "end"}))
@@ -114,6 +115,18 @@ def stream_to_server(
     except (OSError, InvalidHandshake, ConnectionClosed) as error:
         raise ServerError(f"{url}: cannot be reached, or broke off: {error}") from error
     return dataclasses.replace(final, delay=time.monotonic() - sent)
+
+
+def _encoded(chunk, encoding):
+    """The bytes of a chunk; floats cut to integers would be silence."""
+    chunk = np.asarray(chunk)
+    wanted = ENCODINGS[encoding]
+    if chunk.dtype.kind != wanted.kind or (wanted.kind == "i" and chunk.dtype != np.int16):
+        raise ValueError(
+            f"chunks: expected {'int16' if wanted.kind == 'i' else 'floats'} for encoding "
+            f"{encoding!r}, received {chunk.dtype}"
+        )
+    return chunk.astype(wanted).tobytes()
 
 
 def _said(url, message):

@@ -89,6 +89,26 @@ def test_a_file_louder_than_full_scale_is_not_clipped(server, tmp_path, capsys):
     assert final.text == expected(loud) != expected(np.clip(loud, -1.0, 1.0))
 
 
+def test_a_file_of_integers_that_nobody_divided_is_refused(server, tmp_path):
+    path = tmp_path / "undivided.wav"
+    path.write_bytes(wav(SPEECH.astype(np.float64), RATE, bits=32, is_float=True))
+    with pytest.raises(ServerError, match=r"samples: expected float in .*divide integers"):
+        show_server_stream(server.url, str(path), Console(file=io.StringIO()))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "samples", "words"),
+    [
+        ("pcm16", SPEECH / 32768, "expected int16 for encoding 'pcm16', received float64"),
+        ("pcm16", SPEECH.astype(np.int32), r"expected int16 .* received int32"),
+        ("float32", SPEECH, "expected floats for encoding 'float32', received int16"),
+    ],
+)
+def test_chunks_of_another_type_are_refused(server, encoding, samples, words):
+    with pytest.raises(ValueError, match=words):
+        stream_to_server(server.url, [samples], RATE, encoding=encoding)
+
+
 def test_in_json(server, wav_file, capsys):
     final = show_server_stream(server.url, wav_file, Console(file=io.StringIO()), as_json=True)
     *rows, last = map(json.loads, capsys.readouterr().out.splitlines())
