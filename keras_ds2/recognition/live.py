@@ -116,11 +116,14 @@ def shown_partials(
         yield show
 
 
-def print_final(text: str, words: Sequence[Word], seconds: float, *, as_json: bool) -> None:
-    """Prints a whole text; its words too in JSON."""
+def print_final(
+    text: str, words: Sequence[Word], seconds: float, *, as_json: bool, complete: bool = True
+) -> None:
+    """Prints a whole text; in JSON its words too, and where it is not `complete`, that."""
     if as_json:
         rows = [dataclasses.asdict(word) for word in words]
         row = {"seconds": round(seconds, 3), "text": text, "words": rows}
+        row |= {} if complete else {"complete": False}
         print(json.dumps(row, ensure_ascii=False), flush=True)
     else:
         print(text, flush=True)

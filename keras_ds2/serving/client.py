@@ -27,25 +27,35 @@ _MOST_BYTES = 2**16  # of an answer about the model
 _OTHER_KIND = "expected keras-ds2 serve, found another kind of server"
 
 
-class ServerError(ValueError):
-    """A server that cannot be reached, or does not do what it was asked: the message says why."""
-
-
 @dataclasses.dataclass(frozen=True)
 class ServerFinal:
     """The whole text, as a server gives it.
 
     Attributes:
-        text: of all audio sent.
+        text: of what was heard.
         words: each with its time and confidence.
         seconds: length of what was heard.
+        complete: False where the server ended the stream, before it had heard all.
         delay: seconds from the last sample sent to the text.
     """
 
     text: str
     words: tuple[Word, ...]
     seconds: float
-    delay: float
+    complete: bool
+    delay: float = 0.0
+
+
+class ServerError(ValueError):
+    """A server that cannot be reached, or does not do what it was asked: the message says why.
+
+    Attributes:
+        final: `ServerFinal`, the text of what it had heard, where it ended the stream; or None.
+    """
+
+    def __init__(self, message: str, final: ServerFinal | None = None):
+        super().__init__(message)
+        self.final = final
 
 
 def stream_to_server(
@@ -74,7 +84,8 @@ def stream_to_server(
         The whole text.
 
     Raises:
-        ServerError: if the server cannot be reached, or refuses.
+        ServerError: if the server cannot be reached, or refuses, or ends the stream before all was
+            heard, and then with the text of what was.
         ValueError: for chunks of another type than `encoding` wants.
     """
     start = {"type": "start", "sampling_rate": sampling_rate, "encoding": encoding}
@@ -107,13 +118,16 @@ def stream_to_server(
                     hear_what_came()
                 sent = time.monotonic()
                 socket.send(json.dumps({"type": "end"}))
-                while final is None:
+                while final is None or not final.complete:  # an error says why it is not
                     heard(socket.recv())
             except ConnectionClosed:
                 while True:  # what it said before it closed
                     heard(socket.recv())
     except (OSError, InvalidHandshake, ConnectionClosed) as error:
-        raise ServerError(f"{url}: cannot be reached, or broke off: {error}") from error
+        raise ServerError(f"{url}: cannot be reached, or broke off: {error}", final) from error
+    except ServerError as error:
+        error.final = final
+        raise
     return dataclasses.replace(final, delay=time.monotonic() - sent)
 
 
@@ -144,7 +158,8 @@ def _said(url, message):
             return float(fields.pop("seconds")), Partial(**fields)
         elif kind == "final":
             words = tuple(Word(**word) for word in fields["words"])
-            return ServerFinal(str(fields["text"]), words, float(fields["seconds"]), 0.0)
+            seconds, complete = float(fields["seconds"]), bool(fields["complete"])
+            return ServerFinal(str(fields["text"]), words, seconds, complete)
         else:
             return None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -205,7 +220,8 @@ def show_server_stream(
         endpoint_ms: see `stream_to_server`.
 
     Raises:
-        ServerError, AudioError, ValueError: see `stream_to_server`, `show_stream`.
+        ServerError, AudioError, ValueError: see `stream_to_server`, `show_stream`; what a server
+            heard before it ended the stream is printed first.
     """
     rate = model_facts(url)["sampling_rate"]
     size = int(_PIECE_SECONDS * rate)
@@ -216,18 +232,27 @@ def show_server_stream(
         encoding = "float32"  # a float WAV and the lossy formats may go past full scale
         waveform = read_audio(source, rate)
         chunks = (waveform[place : place + size] for place in range(0, len(waveform), size))
-    with shown_partials(console, as_json=as_json) as show:
-        final = stream_to_server(
-            url,
-            _as_spoken(chunks, rate) if realtime else chunks,
-            rate,
-            encoding=encoding,
-            report=show,
-            token=token,
-            endpoint_ms=endpoint_ms,
-        )
-    print_final(final.text, final.words, final.seconds, as_json=as_json)
+    try:
+        with shown_partials(console, as_json=as_json) as show:
+            final = stream_to_server(
+                url,
+                _as_spoken(chunks, rate) if realtime else chunks,
+                rate,
+                encoding=encoding,
+                report=show,
+                token=token,
+                endpoint_ms=endpoint_ms,
+            )
+    except ServerError as error:
+        if error.final is not None:
+            _print(error.final, as_json)
+        raise
+    _print(final, as_json)
     return final
+
+
+def _print(final, as_json):
+    print_final(final.text, final.words, final.seconds, as_json=as_json, complete=final.complete)
 
 
 def _as_spoken(chunks, rate) -> Iterator[np.ndarray]:

@@ -1,7 +1,8 @@
-"""Connections that never ask, ask too slowly, or never read what they are told: let go.
+"""Connections that never ask, ask too slowly or too often, or never read what they are told.
 
-Uvicorn bounds neither how many connections are open nor how long one takes for its first request,
-and waits for a client to read what was written before it closes.
+Uvicorn bounds neither how many connections are open nor how long one takes for its first request;
+it parses all that came at once, be it thousands of messages, and answers every ping; and waits for
+a client to read what was written before it closes.
 """
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -9,23 +10,33 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from keras_ds2.serving.limits import Limits
 
+_PIECE = 2**12  # bytes that are parsed at a time, some 700 of the smallest messages
+
 
 def bounded_protocols(limits: Limits) -> tuple[type[H11Protocol], type[WebSocketsSansIOProtocol]]:
     """Uvicorn's protocols of HTTP and WebSocket, with bounds.
 
     Args:
-        limits: `max_connections`; `idle_seconds` until a request's head has come, counted from the
-            answer before it, and until a WebSocket is open; `send_seconds` until a client reads on
-            once more waits for it than the system takes, or when a WebSocket closes.
+        limits: `max_connections`, beyond which the one is let go that has asked for nothing for
+            longest; `max_messages_per_second` of a WebSocket, pings among them, beyond which no
+            more is read for the moment; `idle_seconds` until a request's head has come, counted
+            from the answer before it, and until a WebSocket is open; `send_seconds` until a client
+            reads on once more waits for it than the system takes, or when a WebSocket closes.
     """
+    silent = {}  # connections that have asked for nothing, oldest first
 
     class BoundedHttp(_Clocks, H11Protocol):
         def connection_made(self, transport):
             super().connection_made(transport)
-            if len(self.connections) > limits.max_connections:
-                transport.abort()
-                return
             self._await_head()
+            if len(self.connections) > limits.max_connections:
+                oldest = next(iter(silent))  # at the worst this one
+                del silent[oldest]
+                oldest.transport.abort()
+
+        def connection_lost(self, exc):
+            silent.pop(self, None)
+            super().connection_lost(exc)
 
         def data_received(self, data):
             self._await_head()
@@ -34,6 +45,7 @@ def bounded_protocols(limits: Limits) -> tuple[type[H11Protocol], type[WebSocket
         def handle_events(self):
             super().handle_events()
             if self._is_busy():
+                silent.pop(self, None)
                 self.stop_clock("head")
 
         def on_response_complete(self):
@@ -45,6 +57,7 @@ def bounded_protocols(limits: Limits) -> tuple[type[H11Protocol], type[WebSocket
             self.start_clock("head", limits.idle_seconds)
 
         def handle_websocket_upgrade(self, event):
+            silent.pop(self, None)
             self.stop_clocks()
             super().handle_websocket_upgrade(event)
 
@@ -57,28 +70,56 @@ def bounded_protocols(limits: Limits) -> tuple[type[H11Protocol], type[WebSocket
             self.stop_clock("reading")
 
         def _await_head(self):
-            if not self._is_busy():
+            if not self._is_busy() and not self.transport.is_closing():
+                silent.setdefault(self)
                 self.start_clock("head", limits.idle_seconds)
 
         def _is_busy(self):
             return self.cycle is not None and not self.cycle.response_complete
 
     class BoundedWebSocket(_Clocks, WebSocketsSansIOProtocol):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self._unparsed, self._rests = bytearray(), None
+            self._credit, self._counted_at = float(limits.max_messages_per_second), self.loop.time()
+
         def connection_made(self, transport):
             super().connection_made(transport)
+            silent.setdefault(self)
             self.start_clock("handshake", limits.idle_seconds)
 
+        def connection_lost(self, exc):
+            silent.pop(self, None)
+            if self._rests is not None:
+                self._rests.cancel()
+            super().connection_lost(exc)
+
         def data_received(self, data):
-            super().data_received(data)
-            if self.conn.handshake_exc is not None and not self.handshake_initiated:
-                # Refused before there was a request: uvicorn is told of none, and would wait.
-                self.transport.write(b"".join(self.conn.data_to_send()))
-                self.transport.close()
+            self._unparsed += data
+            self._parse()
+
+        def handle_events(self):
+            now = self.loop.time()
+            rate = limits.max_messages_per_second
+            self._credit = min(rate, self._credit + rate * (now - self._counted_at))
+            self._credit -= len(self.conn.events)
+            self._counted_at = now
+            super().handle_events()
+
+        def send_receive_event_to_app(self):
+            silent.pop(self, None)
+            super().send_receive_event_to_app()
+
+        async def receive(self):
+            message = await super().receive()
+            self._parse()
+            return message
 
         async def send(self, message):
             await super().send(message)
             if self.handshake_complete and not self.close_sent:
                 self.stop_clock("handshake")
+            self._parse()  # what comes after a close is let fall, but for the answer to it
 
         def handle_ping(self):
             if self.writable.is_set():
@@ -90,6 +131,31 @@ def bounded_protocols(limits: Limits) -> tuple[type[H11Protocol], type[WebSocket
             await super().run_asgi()
             # No more than a no-op for who read all and closed.
             self.start_clock("closing", limits.send_seconds)
+
+        def _parse(self):
+            """Piece by piece, as far as its messages are taken and its credit goes."""
+            while self._unparsed and self._rests is None and not self.read_paused:
+                if self.transport.is_closing():
+                    self._unparsed.clear()
+                    return
+                piece = bytes(self._unparsed[:_PIECE])
+                del self._unparsed[:_PIECE]
+                super().data_received(piece)
+                if self.conn.handshake_exc is not None and not self.handshake_initiated:
+                    # Refused before there was a request: uvicorn is told of none, and would wait.
+                    self.transport.write(b"".join(self.conn.data_to_send()))
+                    self.transport.close()
+                if self._credit < 0:
+                    seconds = -self._credit / limits.max_messages_per_second
+                    self._rests = self.loop.call_later(seconds, self._go_on)
+            if self._unparsed or self._rests is not None:
+                self.transport.pause_reading()
+
+        def _go_on(self):
+            self._rests = None
+            self._parse()
+            if self._rests is None and not self.read_paused:
+                self.transport.resume_reading()
 
     return BoundedHttp, BoundedWebSocket
 

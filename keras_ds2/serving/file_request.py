@@ -32,17 +32,21 @@ async def transcribe(request: Request, service: Service) -> Response:
         request: allowed to.
         service: whose device computes.
     """
-    stopped = asyncio.Event()
+    stopped, received = asyncio.Event(), asyncio.Event()
     try:
         with service.inside(stopped.set, is_file=True):
-            answering = asyncio.create_task(_answer(request, service))
+            answering = asyncio.create_task(_answer(request, service, received))
             stopping = asyncio.create_task(stopped.wait())
-            tasks = {answering, stopping}
+            leaving = asyncio.create_task(_left(request, received))
+            tasks = {answering, stopping, leaving}
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                if not answering.done():
+                if answering.done():
+                    response = answering.result()
+                elif stopping.done():
                     raise _HttpError(503, "the server is stopping; try again in a moment")
-                response = answering.result()
+                else:
+                    raise ClientDisconnect
             finally:
                 for task in tasks:
                     task.cancel()
@@ -52,7 +56,7 @@ async def transcribe(request: Request, service: Service) -> Response:
     except _HttpError as error:
         response = _error(error.status, str(error))
     except ClientDisconnect:
-        response = _error(400, "the body broke off")
+        response = _error(400, "the connection broke off")  # nobody reads it
     except Exception as error:
         LOGGER.error("a file failed", exc_info=error)
         response = _error(500, "the server failed at this file; it is written in its log")
@@ -60,8 +64,16 @@ async def transcribe(request: Request, service: Service) -> Response:
     return response
 
 
-async def _answer(request, service):
+async def _left(request, received):
+    """Ends when the client has gone, once its body has been received."""
+    await received.wait()
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _answer(request, service, received):
     content = await _body(request, service.limits)
+    received.set()
     waveform = await service.decode(_decoded, content, service)
     del content
     seconds = len(waveform) / service.sampling_rate

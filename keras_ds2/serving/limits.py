@@ -23,6 +23,7 @@ class Limits:
     )
     idle_seconds: float = _bound(30.0, "until a client that sends nothing is let go")
     send_seconds: float = _bound(10.0, "until a client that reads nothing is let go")
+    max_messages_per_second: int = _bound(200, "messages of a connection; more wait to be read")
     max_message_bytes: int = _bound(2**20, "one message of a stream")
     max_files: int = _bound(8, "files that are sent, decoded or recognised at a time")
     max_file_bytes: int = _bound(2**25, "a file to transcribe")

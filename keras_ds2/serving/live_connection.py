@@ -143,7 +143,7 @@ class LiveConnection:
             if not len(samples):
                 continue
             room = self._limits.max_session_seconds - self._stream.seconds
-            rows = int(room * self._service.sampling_rate)
+            rows = round(room * self._service.sampling_rate)
             self._stream.put(samples[:rows])
             if len(samples) > rows:
                 self.cut_off(self._too_long())

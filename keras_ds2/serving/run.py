@@ -1,5 +1,6 @@
 """A server's life: from its first line in the log to the last session's end."""
 
+import asyncio
 import contextlib
 import copy
 import functools
@@ -58,6 +59,7 @@ class SpeechServer(uvicorn.Server):
                 ssl_keyfile=key,
                 log_config=_log_config(),
                 lifespan="on",
+                loop="asyncio",  # `startup` adds to it
             )
         )
         self._service = service
@@ -70,6 +72,16 @@ class SpeechServer(uvicorn.Server):
         address, port = self.servers[0].sockets[0].getsockname()[:2]
         host = f"[{address}]" if ":" in address else address
         return f"{'https' if self.config.is_ssl else 'http'}://{host}:{port}"
+
+    async def startup(self, sockets=None) -> None:
+        """Listens; who begins TLS and says no more is let go as who asks for nothing."""
+        loop = asyncio.get_running_loop()
+        if self.config.is_ssl:  # of which uvicorn passes no time on
+            patience = self._service.limits.idle_seconds
+            loop.create_server = functools.partial(
+                loop.create_server, ssl_handshake_timeout=patience
+            )
+        await super().startup(sockets)
 
     async def shutdown(self, sockets=None) -> None:
         """Takes nobody any more, lets those inside end, closes; at a second Ctrl-C, at once."""

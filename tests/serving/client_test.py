@@ -109,6 +109,39 @@ def test_chunks_of_another_type_are_refused(server, encoding, samples, words):
         stream_to_server(server.url, [samples], RATE, encoding=encoding)
 
 
+class TestCutShort:
+    """A server may end a stream before its client does."""
+
+    @pytest.mark.parametrize("pause", [0, 0.02])
+    def test_what_was_heard_comes_with_the_reason(self, pause):
+        def chunks():
+            for chunk in np.array_split(SPEECH, 60):
+                time.sleep(pause)
+                yield chunk
+
+        says_why = pytest.raises(ServerError, match=r"may last 0\.75 s")
+        with serving(max_session_seconds=0.75) as brief, says_why as caught:
+            stream_to_server(brief.url, chunks(), RATE)
+        final = caught.value.final
+        assert not final.complete
+        assert 0 < final.seconds <= 0.75
+        heard_of_it = SPEECH[: round(final.seconds * RATE)]
+        assert final.text == expected(heard_of_it) != expected(SPEECH)
+
+    @pytest.mark.parametrize("as_json", [True, False])
+    def test_it_is_printed(self, as_json, wav_file, capsys):
+        console = Console(file=io.StringIO())
+        with serving(max_session_seconds=0.75) as brief, pytest.raises(ServerError) as caught:
+            show_server_stream(brief.url, wav_file, console, as_json=as_json)
+        text = caught.value.final.text
+        last = capsys.readouterr().out.splitlines()[-1]
+        if as_json:
+            last = json.loads(last)
+            assert last["complete"] is False
+            last = last["text"]
+        assert last == text != ""
+
+
 def test_in_json(server, wav_file, capsys):
     final = show_server_stream(server.url, wav_file, Console(file=io.StringIO()), as_json=True)
     *rows, last = map(json.loads, capsys.readouterr().out.splitlines())

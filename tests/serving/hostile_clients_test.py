@@ -7,13 +7,16 @@ import json
 import logging
 import socket as sockets
 import struct
+import threading
 import time
 import urllib.error
 
 import numpy as np
 import pytest
 import tensorflow_io as tfio
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from keras_ds2.serving.connection_bounds import _PIECE
 from keras_ds2.serving.limits import Limits
 from keras_ds2.serving.live_connection import LiveConnection
 from tests.audio.made_up_audio import wav
@@ -397,6 +400,9 @@ class TestCrowds:
                     with contextlib.suppress(ConnectionError):
                         crowd.enter_context(raw(server))
                 wait_until(lambda: len(server.server_state.connections) <= 200)
+                # Who asks for something finds room among those that do not.
+                assert ask(server, "/healthz")[0] == 200
+                assert transcript(server, SPEECH)["text"] == TEXT
                 speaker.send(SPEECH.tobytes())
                 say(speaker, END)
                 assert hear_kind(speaker, "final")["text"] == TEXT
@@ -417,6 +423,54 @@ class TestCrowds:
             assert all(pool.map(one, range(30)))
         wait_until(lambda: not service_of(server)._inside)
         wait_until(lambda: not service_of(server).dispatch._queue)
+
+
+class TestFloods:
+    """Messages without end, most of them of no use."""
+
+    RATE = 200
+
+    @pytest.mark.parametrize("greets", [True, False])
+    @pytest.mark.parametrize(
+        "message",
+        [frame(0x2), frame(0x9), frame(0x2, SPEECH[:1].tobytes()), frame(0x0, fin=False)],
+        ids=["empty", "ping", "one sample", "fragment"],
+    )
+    def test_no_more_are_read_than_a_connection_may_send(self, message, greets, monkeypatch):
+        parsed = []
+        handle_events = WebSocketsSansIOProtocol.handle_events
+
+        def counted(protocol):
+            parsed.append((protocol, len(protocol.conn.events)))
+            handle_events(protocol)
+
+        monkeypatch.setattr(WebSocketsSansIOProtocol, "handle_events", counted)
+        with (
+            serving(max_messages_per_second=self.RATE, grace_seconds=1) as server,
+            raw(server) as connection,
+        ):
+            begin = time.monotonic()
+            first = [frame(0x1, json.dumps(START).encode())] if greets else []
+            fragmented = message == frame(0x0, fin=False)
+            upgrade(connection, *first, *[frame(0x2, fin=False)] * fragmented)
+            flooder = at_the_server(server)
+            connection.setblocking(False)
+            sent = 0
+            while time.monotonic() < begin + 1.5:
+                with contextlib.suppress(BlockingIOError, ConnectionError):
+                    sent += connection.send(message * 10_000)
+                time.sleep(0.01)
+            counts = [count for protocol, count in parsed if protocol is flooder]
+            seconds = time.monotonic() - begin
+            assert sent > 10 * _PIECE
+            assert sum(counts) <= self.RATE * (1 + seconds) + _PIECE / len(message) + 5
+            assert transcript(server, SPEECH)["text"] == TEXT
+
+    def test_what_comes_too_fast_is_heard_in_its_time(self):
+        with serving(max_messages_per_second=1000) as server:
+            begin = time.monotonic()
+            assert transcript(server, SPEECH, piece=3)["text"] == TEXT
+            assert time.monotonic() - begin > len(SPEECH) / 3 / 1000 - 1
 
 
 class TestFiles:
@@ -454,6 +508,26 @@ class TestFiles:
         status, _, body = ask(server, "/v1/transcribe", content)
         assert status == 422
         assert json.loads(body)["error"].startswith("audio bytes")
+
+    def test_a_client_that_leaves_takes_its_file_along(self, server, monkeypatch):
+        content = wav(pcm(10 * RATE, seed=3) / 32768, RATE)
+        head = f"POST /v1/transcribe HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}"
+        dispatch = service_of(server).dispatch
+        reached, goes_on = threading.Event(), threading.Event()
+        advance = dispatch._advance
+
+        def held(batch):
+            reached.set()
+            assert goes_on.wait(PATIENCE)
+            advance(batch)
+
+        monkeypatch.setattr(dispatch, "_advance", held)
+        with raw(server) as connection:
+            connection.sendall(head.encode() + b"\r\n\r\n" + content)
+            assert reached.wait(PATIENCE)
+            assert service_of(server)._inside
+        wait_until(lambda: not service_of(server)._inside)
+        goes_on.set()
 
     def test_a_body_that_breaks_off(self, server):
         with raw(server) as connection:

@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import logging
 import signal
+import socket as sockets
 import ssl
 import subprocess
 
@@ -243,8 +244,11 @@ class TestTls:
         files += ("--tls-key", tmp_path / "key.pem")
         served_run = write_run(tmp_path / "run", KIND)
         trust = ssl.create_default_context(cafile=tmp_path / "certificate.pem")
-        with served_process(served_run, *files, "--max-batch", 1) as server:
+        with served_process(served_run, *files, "--max-batch", 1, "--idle-seconds", 5) as server:
             assert server.url.startswith("https://127.0.0.1:")
+            port = int(server.url.rpartition(":")[2])
+            with sockets.create_connection(("127.0.0.1", port), timeout=30) as silent:
+                assert silent.recv(1) == b""  # let go before it has said what TLS it wants
             with talking(server, ssl=trust) as socket:
                 socket.send(pcm(3000).tobytes())
                 say(socket, END)
