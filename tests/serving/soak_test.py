@@ -68,6 +68,14 @@ def talks_nonsense(server, draws, _):
         hear_kind(socket, "final")
 
 
+def floods(server, draws, _):
+    with contextlib.suppress(Exception), talking(server) as socket:
+        for _ in range(draws.randint(1, 2000)):
+            socket.send(b"")
+        say(socket, END)
+        hear_kind(socket, "final")
+
+
 def sends_nonsense(server, draws, _):
     assert ask(server, "/v1/transcribe", draws.randbytes(2000))[0] == 422
 
@@ -90,7 +98,8 @@ def test_a_long_day(tmp_path):
 
     def client(served, user, until):
         draws = random.Random(user)
-        deeds = [speaks, speaks, sends_a_file, vanishes, talks_nonsense, sends_nonsense]
+        deeds = [speaks, speaks, speaks, sends_a_file, vanishes]
+        deeds += [talks_nonsense, sends_nonsense, floods]
         while time.monotonic() < until and not faults:
             try:
                 draws.choice(deeds)(served, draws, user)
@@ -112,6 +121,7 @@ def test_a_long_day(tmp_path):
         before = size(served)
         crowd(served, 3 * SECONDS / 4)
         after = size(served)
+        print("MiB, threads, files after a quarter:", before, "at the end:", after)
         assert not served.has_logged("Traceback")
     assert after[0] <= before[0] + 64, (before, after)
     assert after[1] <= before[1] + 8
