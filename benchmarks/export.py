@@ -131,7 +131,7 @@ def exported(recognizer, folder, threads, only):
     from keras_ds2.export.run import FORMATS
 
     found, sizes, skipped = {}, {}, {}
-    streams = recognizer.model.delay_ms is not None
+    streams = can_stream(recognizer)
     for file_format, precision in CONTENDERS:
         name = f"{file_format}_{precision}"
         if only not in (None, name):
@@ -151,6 +151,17 @@ def exported(recognizer, folder, threads, only):
     return found, sizes, skipped
 
 
+def can_stream(recognizer):
+    """Whether model and features both need nothing but the past."""
+    from keras_ds2.streaming import StreamingError
+
+    try:
+        recognizer.stream()
+    except StreamingError:
+        return False
+    return True
+
+
 class Ours:
     """keras_ds2 itself, without reading files."""
 
@@ -158,7 +169,7 @@ class Ours:
 
     def __init__(self, recognizer):
         self._recognizer = recognizer
-        self.steps = recognizer.model.delay_ms is not None
+        self.steps = can_stream(recognizer)
 
     def logits(self, given):
         """Of one utterance, `(steps, vocabulary_size)`."""

@@ -1,6 +1,7 @@
 """What a program that runs an exported file has to know beside its tensors."""
 
 import json
+import shutil
 from pathlib import Path
 
 from keras_ds2.export.signatures import NEXT_STATE, STATE, Signatures
@@ -9,6 +10,7 @@ from keras_ds2.text.alphabet import BLANK
 from keras_ds2.version import __version__
 
 FILE = "keras_ds2.json"
+CLIENT = Path(__file__).with_name("client.py")
 
 
 def write_metadata(folder: Path, *arguments, **facts) -> dict:
@@ -17,6 +19,11 @@ def write_metadata(folder: Path, *arguments, **facts) -> dict:
     text = json.dumps(said, indent=1, ensure_ascii=False) + "\n"
     (folder / FILE).write_text(text, encoding="utf-8")
     return said
+
+
+def copy_client(folder: Path) -> None:
+    """Puts beside a model what reads speech with it."""
+    shutil.copyfile(CLIENT, folder / CLIENT.name)
 
 
 def metadata(recognizer: Recognizer, signatures: Signatures, functions: dict, **facts) -> dict:
@@ -44,6 +51,7 @@ def metadata(recognizer: Recognizer, signatures: Signatures, functions: dict, **
         "blank_id": BLANK,
         "input": "features" if front_end.kind == "precomputed" else "waveform",
         "sampling_rate": front_end.sampling_rate,
+        **({} if front_end.kind == "precomputed" else {"channels": 1, "sample_range": [-1, 1]}),
         "window_ms": front_end.window_ms,
         "hop_ms": front_end.hop_ms,
         "step_ms": model.step_ms,

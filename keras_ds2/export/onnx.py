@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_ds2.export.metadata import write_metadata
+from keras_ds2.export.metadata import copy_client, write_metadata
 from keras_ds2.export.onnx_weights import halve_weights, quantize_weights
 from keras_ds2.export.signatures import Signatures
 from keras_ds2.quiet import without_chatter
@@ -36,7 +36,7 @@ def write_onnx(
     streams: int = 1,
     precision: str = "float32",
 ) -> dict:
-    """Writes `serve.onnx`, if the run streams `step.onnx`, and beside them the metadata.
+    """Writes `serve.onnx`, if the run streams `step.onnx`, metadata and `client.py`.
 
     `serve` takes any batch of utterances of any length; `step` has fixed sizes. Every file holds
     the metadata too, as JSON under `keras_ds2` in its `metadata_props`.
@@ -59,6 +59,7 @@ def write_onnx(
     signatures = Signatures(recognizer, chunk_ms, fourier_transform=False)
     functions = signatures.functions(streams=streams)
     folder.mkdir()
+    copy_client(folder)
     said = write_metadata(folder, recognizer, signatures, functions, precision=precision)
     for name, function in functions.items():
         write_function(function, folder / f"{name}.onnx", precision, said)

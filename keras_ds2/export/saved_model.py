@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_ds2.export.metadata import FILE, write_metadata
+from keras_ds2.export.metadata import FILE, copy_client, write_metadata
 from keras_ds2.export.signatures import Signatures
 from keras_ds2.recognition import Recognizer
 
@@ -14,7 +14,8 @@ from keras_ds2.recognition import Recognizer
 def write_saved_model(recognizer: Recognizer, folder: Path, chunk_ms: float | None = None) -> dict:
     """Writes a SavedModel with the signatures `serve` and, if the run streams, `step`.
 
-    Batch, streams and samples are free. `assets/keras_ds2.json` is the metadata.
+    Batch, streams and samples are free. `assets/keras_ds2.json` is the metadata, and
+    `client.py` reads speech with it.
 
     Args:
         recognizer: what is exported.
@@ -30,6 +31,7 @@ def write_saved_model(recognizer: Recognizer, folder: Path, chunk_ms: float | No
         said = write_metadata(Path(assets), recognizer, signatures, functions, precision="float32")
         asset = tf.saved_model.Asset(str(Path(assets) / FILE))
         save_functions(signatures, functions, folder, asset=asset)
+    copy_client(folder)
     return said
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_ds2.export.metadata import write_metadata
+from keras_ds2.export.metadata import copy_client, write_metadata
 from keras_ds2.export.saved_model import save_functions
 from keras_ds2.export.signatures import Signatures
 from keras_ds2.quiet import without_chatter
@@ -19,7 +19,7 @@ def write_tflite(
     streams: int = 1,
     precision: str = "float32",
 ) -> dict:
-    """Writes `serve.tflite`, if the run streams `step.tflite`, and beside them the metadata.
+    """Writes `serve.tflite`, if the run streams `step.tflite`, metadata and `client.py`.
 
     All of TensorFlow Lite's built-in operations. `serve` takes one utterance of any length; `step`
     has fixed sizes. Each file has one signature, of its own name.
@@ -47,4 +47,5 @@ def write_tflite(
             if precision == "float16":
                 converter.target_spec.supported_types = [tf.float16]
             (folder / f"{name}.tflite").write_bytes(converter.convert())
+    copy_client(folder)
     return write_metadata(folder, recognizer, signatures, functions, precision=precision)

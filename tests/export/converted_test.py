@@ -36,7 +36,7 @@ pytestmark = [
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_in_a_fresh_process_without_keras_ds2(tmp_path, file_format, kind):
     said = WRITERS[file_format](recognizer(kind), tmp_path / "model")
-    found = outputs_in_a_fresh_process(file_format, tmp_path / "model", inputs(kind), tmp_path)
+    found = outputs_in_a_fresh_process(tmp_path / "model", inputs(kind), tmp_path)
     assert_same(found, kind, inputs(kind))
     assert json.loads((tmp_path / "model" / "keras_ds2.json").read_text("utf-8")) == said
 
@@ -45,7 +45,7 @@ def test_in_a_fresh_process_without_keras_ds2(tmp_path, file_format, kind):
 def test_several_streams_at_a_time(tmp_path, file_format):
     kind = "precomputed_running"
     WRITERS[file_format](recognizer(kind), tmp_path / "model", chunk_ms=60, streams=3)
-    found = outputs_in_a_fresh_process(file_format, tmp_path / "model", inputs(kind), tmp_path)
+    found = outputs_in_a_fresh_process(tmp_path / "model", inputs(kind), tmp_path)
     assert_same(found, kind, inputs(kind))
 
 
@@ -53,7 +53,7 @@ def test_several_streams_at_a_time(tmp_path, file_format):
 def test_a_run_that_needs_the_whole_utterance(tmp_path, file_format):
     waveform = quiet_at_its_ends()
     WRITERS[file_format](bidirectional(), tmp_path / "model")
-    found = outputs_in_a_fresh_process(file_format, tmp_path / "model", [waveform], tmp_path)
+    found = outputs_in_a_fresh_process(tmp_path / "model", [waveform], tmp_path)
     assert found.keys() == {"serve_0", "text_0"}
     recognition = bidirectional().recognize(waveform, RATE)
     logits = found["serve_0"].astype(np.float64)
@@ -73,7 +73,7 @@ def test_fewer_bits_take_less_and_change_little(tmp_path, file_format, precision
     if precision == "float16":  # of a model as small as this int8 saves nothing
         assert sizes[precision] < sizes["float32"]
     given = inputs(kind)
-    found = outputs_in_a_fresh_process(file_format, tmp_path / precision, given, tmp_path)
+    found = outputs_in_a_fresh_process(tmp_path / precision, given, tmp_path)
     for index, array in enumerate(given):
         expected = whole_logits(kind, array)
         for name in (f"serve_{index}", f"step_{index}"):

@@ -1,11 +1,13 @@
 """Runs an exported folder as a stranger would: no keras_ds2, only the format's own library.
 
-`python fresh_process.py FORMAT FOLDER INPUTS.npz OUTPUTS.npz`. The arrays `input_0`, `input_1`, ...
-are waveforms (or features) of streams; out come `serve_0`, ..., the logits of each, their greedy
-texts `text_0`, ... and where there is `step` also `step_0`, ..., all streams in one batch.
+`python fresh_process.py FOLDER INPUTS.npz OUTPUTS.npz`. The arrays `input_0`, `input_1`, ... are
+waveforms (or features) of streams; out come `serve_0`, ..., the logits of each, and `text_0`, ...,
+what the folder's `client.py` reads; where there is `step` also `step_0`, ..., as many streams in a
+batch as it takes, and `heard_0`, ..., what the client hears.
 """
 
-import json
+import importlib.util
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -16,67 +18,17 @@ sys.modules["keras_ds2"] = None  # an import fails
 import numpy as np  # noqa: E402
 
 
-class SavedModel:
-    """TensorFlow alone."""
-
-    def __init__(self, folder):
-        import tensorflow as tf
-
-        self._model = tf.saved_model.load(str(folder))
-        self._tensor = tf.constant
-        self.facts = json.loads((folder / "assets" / "keras_ds2.json").read_text("utf-8"))
-
-    def call(self, name, inputs):
-        tensors = {each: self._tensor(array) for each, array in inputs.items()}
-        outputs = self._model.signatures[name](**tensors)
-        return {each: tensor.numpy() for each, tensor in outputs.items()}
+def client_of(folder):
+    """The script that lies beside the model."""
+    specification = importlib.util.spec_from_file_location("client", folder / "client.py")
+    client = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(client)
+    return client
 
 
-class TFLite:
-    """`ai_edge_litert` where it is installed and asked for, or TensorFlow's interpreter."""
-
-    def __init__(self, folder):
-        if os.environ.get("LITERT"):
-            from ai_edge_litert.interpreter import Interpreter
-        else:
-            import tensorflow as tf
-
-            Interpreter = tf.lite.Interpreter
-        self.facts = json.loads((folder / "keras_ds2.json").read_text("utf-8"))
-        self._runners = {
-            name: Interpreter(str(folder / f"{name}.tflite")).get_signature_runner(name)
-            for name in self.facts["signatures"]
-        }
-
-    def call(self, name, inputs):
-        return self._runners[name](**inputs)
-
-
-class Onnx:
-    """onnxruntime; its metadata are within each file."""
-
-    def __init__(self, folder):
-        import onnxruntime
-
-        self._sessions = {
-            path.stem: onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-            for path in folder.glob("*.onnx")
-        }
-        properties = self._sessions["serve"].get_modelmeta().custom_metadata_map
-        self.facts = json.loads(properties["keras_ds2"])
-
-    def call(self, name, inputs):
-        session = self._sessions[name]
-        names = [each.name for each in session.get_outputs()]
-        return dict(zip(names, session.run(names, inputs), strict=True))
-
-
-RUNTIMES = {"saved_model": SavedModel, "tflite": TFLite, "onnx": Onnx}
-
-
-def served(runtime, waveform):
+def served(model, waveform):
     """Logits of a whole utterance; of a batch of two, padded, where the batch is free."""
-    inputs = runtime.facts["signatures"]["serve"]["inputs"]
+    inputs = model.facts["signatures"]["serve"]["inputs"]
     (name,) = (each for each in inputs if not each.endswith("_length"))
     rows = 1 if inputs[name]["shape"][0] == 1 else 2
     batch = np.full(
@@ -84,15 +36,15 @@ def served(runtime, waveform):
     )
     batch[:, : len(waveform)] = waveform
     length = (name if name == "waveform" else "feature") + "_length"
-    outputs = runtime.call("serve", {name: batch, length: np.full(rows, len(waveform), np.int32)})
+    outputs = model.call("serve", {name: batch, length: np.full(rows, len(waveform), np.int32)})
     logits = outputs["logits"][-1, : outputs["logit_length"][-1]]
     return logits
 
 
-def streamed(runtime, waveforms):
+def streamed(model, waveforms):
     """Logits of streams that begin and end together with a stream that never speaks."""
-    signature = runtime.facts["signatures"]["step"]
-    streaming = runtime.facts["streaming"]
+    signature = model.facts["signatures"]["step"]
+    streaming = model.facts["streaming"]
     fixed = signature["inputs"]["start"]["shape"][0]
     rows = len(waveforms) if fixed == -1 else fixed
     assert len(waveforms) <= rows
@@ -113,7 +65,7 @@ def streamed(runtime, waveforms):
         inputs = {"chunk": chunk, "chunk_length": count, "active": active.copy(), **states}
         inputs["start"] = np.full(rows, place == 0)
         inputs["end"] = lengths <= place + size
-        outputs = runtime.call("step", inputs)
+        outputs = model.call("step", inputs)
         for row, found in enumerate(logits):
             found.append(outputs["logits"][row][outputs["logit_mask"][row]])
         states = {name: outputs[each["next"]] for name, each in streaming["state"].items()}
@@ -123,27 +75,32 @@ def streamed(runtime, waveforms):
     return [np.concatenate(found) for found in logits]
 
 
-def text(facts, logits):
-    best = logits.argmax(-1)
-    starts = (best != facts["blank_id"]) & (np.diff(best, prepend=facts["blank_id"]) != 0)
-    return "".join(facts["alphabet"][each - 1] for each in best[starts])
+def heard(model, waveform):
+    """The text of a stream as the client beside the model hears it, in pieces of all sizes."""
+    stream, place, texts = model.stream(), 0, [""]
+    for size in itertools.cycle([1, 700, 0, 61, 3000]):
+        texts.append(stream.accept(waveform[place : place + size]))
+        assert texts[-1].startswith(texts[-2])
+        place += size
+        if place >= len(waveform):
+            return stream.finish()
 
 
-def main(kind, folder, given, path):
-    runtime = RUNTIMES[kind](Path(folder))
+def main(folder, given, path):
+    model = client_of(Path(folder)).Model(folder)
     arrays = np.load(given)
     waveforms = [arrays[f"input_{index}"] for index in range(len(arrays))]
     found = {}
     for index, waveform in enumerate(waveforms):
-        found[f"serve_{index}"] = served(runtime, waveform)
-        found[f"text_{index}"] = text(runtime.facts, found[f"serve_{index}"])
-    if "step" in runtime.facts["signatures"]:
-        steps = runtime.facts["signatures"]["step"]["inputs"]["start"]["shape"][0]
-        groups = (
-            [waveforms] if steps == -1 else [waveforms[i : i + 1] for i in range(len(waveforms))]
-        )
-        logits = [each for group in groups for each in streamed(runtime, group)]
+        found[f"serve_{index}"] = served(model, waveform)
+        found[f"text_{index}"] = model.transcribe(waveform)
+    if "step" in model.facts["signatures"]:
+        rows = model.facts["signatures"]["step"]["inputs"]["start"]["shape"][0]
+        size = len(waveforms) if rows == -1 else rows
+        groups = [waveforms[start : start + size] for start in range(0, len(waveforms), size)]
+        logits = [each for group in groups for each in streamed(model, group)]
         found |= {f"step_{index}": each for index, each in enumerate(logits)}
+        found |= {f"heard_{index}": heard(model, each) for index, each in enumerate(waveforms)}
     assert not any(name.startswith("keras_ds2.") for name in sys.modules)
     np.savez(path, **found)
 

@@ -18,14 +18,14 @@ def inputs(kind):
     return [heard(kind, length, seed=length) for length in lengths]
 
 
-def outputs_in_a_fresh_process(file_format, folder, arrays, tmp_path, **environment):
+def outputs_in_a_fresh_process(folder, arrays, tmp_path):
     """What `fresh_process.py` writes: see there."""
     given, found = tmp_path / "inputs.npz", tmp_path / "outputs.npz"
     np.savez(given, **{f"input_{index}": array for index, array in enumerate(arrays)})
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", SCRIPT, file_format, folder, given, found],
+        [sys.executable, "-W", "ignore", SCRIPT, folder, given, found],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": "", "TF_CPP_MIN_LOG_LEVEL": "2", **environment},
+        env={**os.environ, "PYTHONPATH": "", "TF_CPP_MIN_LOG_LEVEL": "2"},
         capture_output=True,
         text=True,
     )
@@ -40,5 +40,5 @@ def assert_same(found, kind, arrays, atol=1e-3):
         decoded = recognizer(kind).decoder.decode(expected[np.newaxis], [len(expected)])[0]
         np.testing.assert_allclose(found[f"serve_{index}"], expected, atol=atol)
         np.testing.assert_allclose(found[f"step_{index}"], expected, atol=atol)
-        assert found[f"text_{index}"] == decoded.text != ""
+        assert found[f"text_{index}"] == found[f"heard_{index}"] == decoded.text != ""
     assert len(ALPHABET) == found["serve_0"].shape[-1]

@@ -16,7 +16,7 @@ QUICK = "2d_relu_none_short_window"
 )
 def test_in_a_fresh_process_without_keras_ds2(tmp_path, kind):
     said = write_saved_model(recognizer(kind), tmp_path / "model")
-    found = outputs_in_a_fresh_process("saved_model", tmp_path / "model", inputs(kind), tmp_path)
+    found = outputs_in_a_fresh_process(tmp_path / "model", inputs(kind), tmp_path)
     assert_same(found, kind, inputs(kind))
     assert json.loads((tmp_path / "model" / "assets" / "keras_ds2.json").read_text("utf-8")) == said
     assert said["alphabet"] == list(ALPHABET.symbols)
