@@ -49,6 +49,10 @@ def imported(statements):
     return {re.sub(r"[-_.]+", "-", name).lower() for name in names}
 
 
+COPIED_AWAY = ROOT / "keras_ds2" / "export" / "client.py"
+"""Runs where keras_ds2 is not; it says itself what it wants there."""
+
+
 def package_files():
     return sorted((ROOT / "keras_ds2").rglob("*.py"))
 
@@ -63,7 +67,8 @@ def test_what_is_imported_is_declared():
         extra = PROJECT["optional-dependencies"].get(ROOM_OF_EXTRA.get(path.parent.name), ())
         allowed = needed | distributions(extra)
         assert at_import <= allowed, f"{path} imports {at_import - allowed}, no dependency"
-        assert anywhere <= needed | optional, f"{path} imports {anywhere - needed - optional}"
+        unknown = anywhere - needed - optional
+        assert not unknown or path == COPIED_AWAY, f"{path} imports {unknown}"
         used |= anywhere
     assert needed - used == NEEDED_BY_OTHERS
 
