@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.export import can_stream
+from keras_ds2.features import FeatureFrontEnd
+from keras_ds2.recognition import Recognizer
 from tests.made_up_corpus import features_corpus
-from tests.streaming.made_up_streams import write_run
+from tests.streaming.made_up_streams import RATE, recognizer, write_run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,3 +56,10 @@ def test_the_model_of_a_triton_repository_is_read_by_step_alone(tmp_path):
     assert exported == ours
     for line in steps:
         assert line["contenders"].keys() == {"keras_ds2", "triton_float32"}
+
+
+def test_a_forward_only_run_may_need_whole_utterances_all_the_same():
+    forward = recognizer("2d_gru_lookahead_running")
+    assert can_stream(forward)
+    front_end = FeatureFrontEnd(sampling_rate=RATE, normalization="utterance")
+    assert not can_stream(Recognizer(forward.model, front_end, forward.alphabet))
