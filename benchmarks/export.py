@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import _harness
+from keras_ds2.export.client import Model
 
 CONTENDERS = (
     ("saved_model", "float32"),
@@ -142,7 +143,8 @@ def exported(recognizer, folder, threads, only):
         options = {} if file_format == "saved_model" else {"precision": precision}
         try:
             said = FORMATS[file_format](recognizer, folder / name, **options)
-            found[name] = RUNTIMES[file_format](folder / name, said, threads)
+            reads = Triton if file_format == "triton" else Exported
+            found[name] = reads(folder / name, said, threads)
         except ImportError as error:
             skipped[name] = str(error)
             continue
@@ -177,7 +179,7 @@ class Ours:
         rate = None if front_end.kind == "precomputed" else front_end.sampling_rate
         return self._recognizer.recognize(given, rate).log_probs
 
-    def streamed(self, given, _):
+    def streamed(self, given):
         """The text of an utterance heard a chunk at a time."""
         session = self._recognizer.stream()
         session.accept(given)
@@ -197,146 +199,56 @@ class Ours:
 
 
 class Exported:
-    """What the formats share: inputs by name."""
+    """An exported folder, read by the client that lies in it."""
 
     def __init__(self, folder, said, threads):
-        self._folder, self._said, self._threads = folder, said, threads
+        self._folder, self._inputs = folder, said["signatures"].get("step", {}).get("inputs")
+        self._model = Model(folder, threads)
+        self.logits = self._model.logits
         self.whole, self.steps = (name in said["signatures"] for name in ("serve", "step"))
-        self._functions = {}
-
-    def logits(self, given):
-        """Of one utterance, `(steps, vocabulary_size)`."""
-        name = self._said["input"]
-        length = {"waveform": "waveform_length", "features": "feature_length"}[name]
-        inputs = {name: given[np.newaxis].astype(np.float32), length: np.int32([len(given)])}
-        outputs = self._run("serve", inputs)
-        return outputs["logits"][0, : outputs["logit_length"][0]]
 
     def step(self, streams):
         """What advances so many streams by a chunk of noise, or None."""
-        inputs = self._said["signatures"]["step"]["inputs"]
-        fixed = inputs["start"]["shape"][0]
+        fixed = self._inputs["start"]["shape"][0]
         if fixed not in (-1, streams):
             return None
-        given = _zeros(inputs, streams)
+        given = {
+            name: np.zeros((streams, *each["shape"][1:]), each["dtype"])
+            for name, each in self._inputs.items()
+        }
         given["chunk"] = noise(given["chunk"].shape)
         given["chunk_length"][:] = given["chunk"].shape[1]
         given["active"][:] = given["start"][:] = True
 
         def work():
-            outputs = self._run("step", given)
-            states = self._said["streaming"]["state"].items()
+            outputs = self._model.call("step", given)
+            states = self._model.facts["streaming"]["state"].items()
             given.update({name: outputs[each["next"]] for name, each in states})
             given["start"] = np.zeros_like(given["start"])
 
         return work
 
-    def streamed(self, given, decoder):
-        """The text of an utterance heard a chunk at a time, by the first of a step's streams."""
-        inputs = self._said["signatures"]["step"]["inputs"]
-        streams = max(1, inputs["start"]["shape"][0])
-        size = inputs["chunk"]["shape"][1]
-        sent = _zeros(inputs, streams)
-        found, place, done = [], 0, False
-        while not done:
-            rows = given[place : place + size]
-            sent["chunk"][:] = 0
-            sent["chunk"][0, : len(rows)] = rows
-            sent["chunk_length"][0] = len(rows)
-            flags = {"start": place == 0, "end": place + size >= len(given), "active": True}
-            for name, flag in flags.items():
-                sent[name][0] = flag
-            outputs = self._run("step", sent)
-            found.append(outputs["logits"][0][outputs["logit_mask"][0]])
-            for name, each in self._said["streaming"]["state"].items():
-                sent[name] = outputs[each["next"]]
-            done, place = outputs["done"][0], place + size
-        rows = np.concatenate(found)
-        return decoder.decode(rows[np.newaxis], [len(rows)])[0].text
-
-    def _run(self, function, inputs):
-        if function not in self._functions:
-            self._functions[function] = self._load(function)
-        return self._functions[function](inputs)
+    def streamed(self, given):
+        """The text of an utterance heard a chunk at a time."""
+        stream = self._model.stream()
+        stream.accept(given)
+        return stream.finish()
 
     def size(self, function):
-        """Bytes on the disk."""
-        return self._path(function).stat().st_size
-
-    def _path(self, function):
-        return self._folder / f"{function}.{self.suffix}"
+        """Bytes on the disk: of a function's file, or of a SavedModel, which holds both."""
+        files = list(self._folder.glob(f"{function}.*")) or self._folder.rglob("*")
+        return sum(path.stat().st_size for path in files if path.is_file())
 
 
-def _zeros(inputs, streams):
-    return {
-        name: np.zeros((streams, *each["shape"][1:]), each["dtype"])
-        for name, each in inputs.items()
-    }
-
-
-class SavedModel(Exported):
-    """TensorFlow; its size is that of both functions."""
-
-    def _load(self, function):
-        import tensorflow as tf
-
-        signature = tf.saved_model.load(str(self._folder)).signatures[function]
-
-        def run(inputs):
-            outputs = signature(**{name: tf.constant(each) for name, each in inputs.items()})
-            return {name: each.numpy() for name, each in outputs.items()}
-
-        return run
-
-    def size(self, function):
-        """Bytes on the disk."""
-        return sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file())
-
-
-class TFLite(Exported):
-    """TensorFlow's interpreter."""
-
-    suffix = "tflite"
-
-    def _load(self, function):
-        import tensorflow as tf
-
-        path = str(self._path(function))
-        interpreter = tf.lite.Interpreter(path, num_threads=self._threads)
-        runner = interpreter.get_signature_runner(function)
-        return lambda inputs: runner(**inputs)
-
-
-class Onnx(Exported):
-    """onnxruntime."""
-
-    suffix = "onnx"
-
-    def _load(self, function):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        session = onnxruntime.InferenceSession(
-            self._path(function), options, providers=["CPUExecutionProvider"]
-        )
-        names = [each.name for each in session.get_outputs()]
-        return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
-
-
-class Triton(Onnx):
+class Triton(Exported):
     """The model that Triton's onnxruntime backend would run, of any number of streams."""
 
     def __init__(self, folder, said, threads):
         from keras_ds2.export.triton import MODEL
 
-        super().__init__(folder / MODEL / "1", said, threads)
-
-    def _path(self, function):
-        return self._folder / "model.onnx"
-
-
-RUNTIMES = {"saved_model": SavedModel, "tflite": TFLite, "onnx": Onnx, "triton": Triton}
+        version = folder / MODEL / "1"
+        (version / "model.onnx").rename(version / "step.onnx")
+        super().__init__(version, said, threads)
 
 
 def noise(shape):
@@ -385,10 +297,9 @@ def errors(texts, utterances, ignore_spaces):
 
 def stream(contenders, utterances, ignore_spaces):
     """Each contender's errors, each utterance heard a chunk at a time."""
-    decoder = contenders["keras_ds2"]._recognizer.decoder
     entries, ours = {}, None
     for name, each in contenders.items():
-        texts = [each.streamed(given, decoder) for given, _ in utterances]
+        texts = [each.streamed(given) for given, _ in utterances]
         ours = texts if ours is None else ours
         changed = [one != other for one, other in zip(texts, ours, strict=True)]
         entry = {"texts_changed": sum(changed), **errors(texts, utterances, ignore_spaces)}

@@ -43,11 +43,15 @@ class Model:
 
     def transcribe(self, samples):
         """The text of a whole utterance: float samples in [-1, 1] at `facts["sampling_rate"]`."""
+        return self.text(self.logits(samples))
+
+    def logits(self, samples):
+        """Of a whole utterance, `(steps, vocabulary_size)`."""
         name = self.facts["input"]
         length = {"waveform": "waveform_length", "features": "feature_length"}[name]
         batch = np.asarray(samples, np.float32)[np.newaxis]
         outputs = self.call("serve", {name: batch, length: np.int32([len(samples)])})
-        return self.text(outputs["logits"][0, : outputs["logit_length"][0]])
+        return outputs["logits"][0, : outputs["logit_length"][0]]
 
     def stream(self):
         """A live speaker; the model must have the signature `step`."""

@@ -80,7 +80,7 @@ def bounded_protocols(limits: Limits) -> tuple[type[H11Protocol], type[WebSocket
     class BoundedWebSocket(_Clocks, WebSocketsSansIOProtocol):
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
-            self._unparsed, self._rests = bytearray(), None
+            self._unparsed, self._pause = bytearray(), None
             self._credit, self._counted_at = float(limits.max_messages_per_second), self.loop.time()
 
         def connection_made(self, transport):
@@ -90,8 +90,8 @@ def bounded_protocols(limits: Limits) -> tuple[type[H11Protocol], type[WebSocket
 
         def connection_lost(self, exc):
             silent.pop(self, None)
-            if self._rests is not None:
-                self._rests.cancel()
+            if self._pause is not None:
+                self._pause.cancel()
             super().connection_lost(exc)
 
         def data_received(self, data):
@@ -134,7 +134,7 @@ def bounded_protocols(limits: Limits) -> tuple[type[H11Protocol], type[WebSocket
 
         def _parse(self):
             """Piece by piece, as far as its messages are taken and its credit goes."""
-            while self._unparsed and self._rests is None and not self.read_paused:
+            while self._unparsed and self._pause is None and not self.read_paused:
                 if self.transport.is_closing():
                     self._unparsed.clear()
                     return
@@ -147,14 +147,14 @@ def bounded_protocols(limits: Limits) -> tuple[type[H11Protocol], type[WebSocket
                     self.transport.close()
                 if self._credit < 0:
                     seconds = -self._credit / limits.max_messages_per_second
-                    self._rests = self.loop.call_later(seconds, self._go_on)
-            if self._unparsed or self._rests is not None:
+                    self._pause = self.loop.call_later(seconds, self._resume)
+            if self._unparsed or self._pause is not None:
                 self.transport.pause_reading()
 
-        def _go_on(self):
-            self._rests = None
+        def _resume(self):
+            self._pause = None
             self._parse()
-            if self._rests is None and not self.read_paused:
+            if self._pause is None and not self.read_paused:
                 self.transport.resume_reading()
 
     return BoundedHttp, BoundedWebSocket
